@@ -1,0 +1,1 @@
+"""Detects failures: snapshots become findings."""

@@ -1,0 +1,1 @@
+"""Probes servers: observations become topology snapshots."""

@@ -1,0 +1,1 @@
+"""Plans and runs failovers: findings become plans, plans become recoveries."""

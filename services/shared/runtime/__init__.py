@@ -1,0 +1,1 @@
+"""What every process needs: settings, errors, gRPC servers and channels, logs, clocks."""

@@ -1,0 +1,39 @@
+"""The one place where gRPC channels are made."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import grpc
+
+from services.shared.runtime.settings import ServiceSettings
+
+_OPTIONS: Final = (
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.max_receive_message_length", 4 * 1024 * 1024),
+)
+
+
+def open_channel(endpoint: str, settings: ServiceSettings | None = None) -> grpc.aio.Channel:
+    """Open a channel to a service; it connects lazily and reconnects by itself within a second.
+
+    Args:
+        endpoint: `host:port`.
+        settings: TLS files of this process; without them, or None, the channel is plain text.
+    """
+    if settings is None or not settings.tls_enabled:
+        return grpc.aio.insecure_channel(endpoint, options=_OPTIONS)
+    assert settings.tls_cert_file is not None
+    assert settings.tls_key_file is not None
+    assert settings.tls_ca_file is not None
+    credentials = grpc.ssl_channel_credentials(
+        root_certificates=settings.tls_ca_file.read_bytes(),
+        private_key=settings.tls_key_file.read_bytes(),
+        certificate_chain=settings.tls_cert_file.read_bytes(),
+    )
+    return grpc.aio.secure_channel(endpoint, credentials, options=_OPTIONS)

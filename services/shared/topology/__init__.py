@@ -1,0 +1,1 @@
+"""The topology as values: what three services and the command line speak about."""
