@@ -1,0 +1,76 @@
+# Everything a person runs is here; `make help` lists it. Needs Python 3.11, make, and for the lab Debian's package tools.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup lab protos format lint breaking types test demo demo-picture bench simulate clean
+
+UV_VERSION := 0.13.8
+TOOLS := .tools
+UV := $(TOOLS)/bin/uv
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+BIN := $(VENV)/bin
+export UV_PROJECT_ENVIRONMENT := $(VENV)
+export UV_PYTHON_DOWNLOADS := never
+
+RUNS ?= 10
+MODE ?= kill
+SEEDS ?= 1000
+FROM ?= 0
+TESTS ?= tests
+
+help: ## List what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+setup: $(VENV)/.complete ## Install the locked Python packages into .venv
+
+$(UV):
+	@echo "==> installing uv $(UV_VERSION) into $(TOOLS)"
+	@python3 -m venv $(TOOLS) || { echo "python3 cannot make virtual environments: apt-get install python3-venv" >&2; exit 1; }
+	@$(TOOLS)/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+$(VENV)/.complete: $(UV) pyproject.toml uv.lock protos/pyproject.toml protos/hatch_build.py $(shell find protos/primacy -name '*.proto')
+	@echo "==> installing the locked packages into $(VENV)"
+	@$(UV) sync --quiet --locked
+	@touch $@
+
+protos: setup ## Build the wheel of the contracts with its stubs into dist/
+	@$(UV) build --quiet --wheel --out-dir dist protos && ls dist/*.whl
+
+lab: setup ## Get MySQL 9.7 and MariaDB for the tests and the demo (kept in .cache)
+	@$(PYTHON) -m tests.support.lab install
+
+format: setup ## Format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+lint: setup breaking ## ruff, mypy --strict, import-linter, buf
+	@echo "==> ruff"; $(BIN)/ruff format --check . && $(BIN)/ruff check .
+	@echo "==> mypy"; $(BIN)/mypy
+	@echo "==> import-linter"; $(BIN)/lint-imports
+	@echo "==> buf lint"; cd protos && ../$(BIN)/buf lint
+
+breaking: setup ## Refuse contract changes that break clients built from main
+	@echo "==> buf breaking"
+	@if git rev-parse --verify --quiet main >/dev/null && git cat-file -e main:protos/buf.yaml 2>/dev/null; then \
+	  cd protos && ../$(BIN)/buf breaking --against '../.git#branch=main,subdir=protos'; \
+	else echo "no branch main to compare with: skipped"; fi
+
+test: setup lab ## Run the tests (TESTS=path for a part)
+	@echo "==> pytest $(TESTS)"
+	@$(BIN)/pytest $(TESTS)
+
+demo: setup lab ## Kill a primary and watch the suite promote a replica
+	@$(PYTHON) -m demo
+
+demo-picture: setup lab ## The same, drawn into docs/demo.svg
+	@$(PYTHON) -m demo --svg docs/demo.svg
+
+bench: setup lab ## Measure: make bench NAME=failover [RUNS=10] [MODE=kill|stop|leader]
+	@test -n "$(NAME)" || { echo "NAME=failover or NAME=consensus" >&2; exit 2; }
+	@RUNS=$(RUNS) MODE=$(MODE) $(PYTHON) -m benchmarks.$(NAME)
+
+simulate: setup ## Simulate whole Raft groups: make simulate SEEDS=1000 [FROM=0]
+	@$(PYTHON) -m tests.simulation --seeds $(SEEDS) --from $(FROM)
+
+clean: ## Remove what was made here; .cache keeps the downloaded servers
+	rm -rf $(VENV) $(TOOLS) dist protos/python .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,2 @@
+-- The first primary needs nothing more.
+DO 0;

@@ -1,0 +1,4 @@
+-- A replica of the first primary; replication starts with the server.
+CHANGE REPLICATION SOURCE TO SOURCE_HOST = 'mysql1', SOURCE_PORT = 3306, SOURCE_USER = 'repl',
+  SOURCE_PASSWORD = 'staging-only', SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1,
+  SOURCE_HEARTBEAT_PERIOD = 1, SOURCE_CONNECT_RETRY = 1, SOURCE_RETRY_COUNT = 86400;
