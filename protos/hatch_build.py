@@ -37,7 +37,10 @@ def generate_stubs(root: Path, target: Path) -> None:
     files = sorted(str(path.relative_to(root)) for path in (root / "primacy").rglob("*.proto"))
     well_known = resources.files("grpc_tools") / "_proto"
     plugins = Path(sys.executable).parent
-    search = [shutil.which(name, path=f"{plugins}") or shutil.which(name) for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")]
+    search = [
+        shutil.which(name, path=f"{plugins}") or shutil.which(name)
+        for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")
+    ]
     status = protoc.main(
         [
             "protoc",
