@@ -1,0 +1,91 @@
+"""What the suite says, asked for the story: node by node, or from the first that answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from primacy.analysis.v1 import analysis_pb2, analysis_pb2_grpc
+from primacy.consensus.v1 import consensus_pb2, consensus_pb2_grpc
+from primacy.discovery.v1 import discovery_pb2, discovery_pb2_grpc
+from primacy.recovery.v1 import recovery_pb2
+
+from services.ctl.client import Suite
+from services.ctl.commands.status import node_status
+from services.ctl.nodes import Service
+from services.ctl.views.status import NodeStatus
+from services.shared.topology.convert import snapshot_from_proto
+from services.shared.topology.instance import TopologySnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class NodeOpinion:
+    """What one node thinks.
+
+    Attributes:
+        status: Its place in the group.
+        primaries: Its directory.
+        snapshot: Its topology; None = it did not answer.
+    """
+
+    status: NodeStatus
+    primaries: tuple[consensus_pb2.Primary, ...]
+    snapshot: TopologySnapshot | None
+
+
+async def opinions(suite: Suite) -> list[NodeOpinion]:
+    """Ask every node for its place in the group, its directory and its topology."""
+    statuses = await asyncio.gather(*(node_status(suite, node) for node in suite.nodes))
+    listing = consensus_pb2.ListPrimariesRequest()
+    directories = await suite.every(
+        Service.CONSENSUS,
+        lambda channel, timeout: consensus_pb2_grpc.RegistryServiceStub(channel).ListPrimaries(
+            listing, timeout=timeout
+        ),
+    )
+    asking = discovery_pb2.GetTopologyRequest()
+    topologies = await suite.every(
+        Service.DISCOVERY,
+        lambda channel, timeout: discovery_pb2_grpc.DiscoveryServiceStub(channel).GetTopology(asking, timeout=timeout),
+    )
+    return [
+        NodeOpinion(
+            status,
+            tuple(directory.value.primaries) if directory.value else (),
+            snapshot_from_proto(topology.value.snapshot) if topology.value else None,
+        )
+        for status, directory, topology in zip(statuses, directories, topologies, strict=True)
+    ]
+
+
+async def new_findings(suite: Suite) -> AsyncIterator[analysis_pb2.Finding]:
+    """Yield findings as they come up, those that hold already included."""
+    request = analysis_pb2.WatchFindingsRequest()
+    messages = suite.watch(
+        Service.ANALYSIS, lambda channel: analysis_pb2_grpc.AnalysisServiceStub(channel).WatchFindings(request)
+    )
+    async for message in messages:
+        for finding in message.changed:
+            yield finding
+
+
+async def new_primaries(suite: Suite) -> AsyncIterator[consensus_pb2.Primary]:
+    """Yield directory entries as they change, those there are already included."""
+    request = consensus_pb2.WatchPrimariesRequest()
+    messages = suite.watch(
+        Service.CONSENSUS, lambda channel: consensus_pb2_grpc.RegistryServiceStub(channel).WatchPrimaries(request)
+    )
+    async for message in messages:
+        for primary in message.changed:
+            yield primary
+
+
+def is_dead_primary(finding: analysis_pb2.Finding) -> bool:
+    """Return whether a finding says that a primary is dead."""
+    return finding.actionable and finding.orchestrator_code.startswith("DeadMaster")
+
+
+def fully_recovered(recovery: recovery_pb2.Recovery) -> bool:
+    """Return whether a recovery left nothing to do."""
+    return recovery.state == recovery_pb2.Recovery.STATE_SUCCEEDED

@@ -1,0 +1,315 @@
+"""Values of consensus <-> proto messages of the API, both directions, pure.
+
+Requests are parsed here: what goes on from here fits every column of the store.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final, TypeVar
+
+from google.protobuf import duration_pb2, timestamp_pb2
+from primacy.consensus.v1 import consensus_pb2 as pb
+from primacy.topology.v1 import topology_pb2
+
+from services.consensus.app import Validity
+from services.consensus.commands import (
+    AdoptRecovery,
+    CloseRecovery,
+    Phase,
+    PublishPrimary,
+    RecordSteps,
+    RegisterRecovery,
+    StepWrite,
+)
+from services.consensus.directory import Primary
+from services.consensus.journal import Recovery, Step
+from services.consensus.lease_table import Lease
+from services.consensus.settings import MemberSettings
+from services.shared.runtime.errors import InvalidField
+from services.shared.topology.convert import duration_from_proto, key_from_request
+
+T = TypeVar("T")
+
+MAX_DATA_BYTES: Final = 256 * 1024
+MAX_TEXT: Final = 255
+MAX_STEPS: Final = 64
+DEFAULT_PAGE: Final = 100
+MAX_PAGE: Final = 1_000
+_PHASES: Final = {
+    pb.StepRecord.PHASE_INTENT: Phase.INTENT,
+    pb.StepRecord.PHASE_DONE: Phase.DONE,
+    pb.StepRecord.PHASE_FAILED: Phase.FAILED,
+    pb.StepRecord.PHASE_UNKNOWN: Phase.UNKNOWN,
+}
+_PHASES_OUT: Final = {phase: value for value, phase in _PHASES.items()}
+_MILLISECOND: Final = timedelta(milliseconds=1)
+
+
+# Requests.
+
+
+def uuid_from_request(text: str, field: str) -> str:
+    """Return a UUID in its usual form.
+
+    Raises:
+        InvalidField: It is none.
+    """
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        raise InvalidField(field, f"{text[:64]!r} is not a UUID") from None
+
+
+def optional_uuid_from_request(text: str, field: str) -> str:
+    """Return a UUID in its usual form, or the empty text."""
+    return uuid_from_request(text, field) if text else ""
+
+
+def text_from_request(text: str, field: str, *, required: bool = True) -> str:
+    """Return a short text.
+
+    Raises:
+        InvalidField: It is empty though required, or longer than 255 characters.
+    """
+    if required and not text:
+        raise InvalidField(field, "is required")
+    if len(text) > MAX_TEXT:
+        raise InvalidField(field, f"is longer than {MAX_TEXT} characters")
+    return text
+
+
+def token_from_request(token: int, field: str = "fencing_token") -> int:
+    """Return a fencing token.
+
+    Raises:
+        InvalidField: It is none that was ever granted.
+    """
+    if not 0 < token < 2**63:
+        raise InvalidField(field, "is required: the token of the lease")
+    return token
+
+
+def _data_from_request(data: bytes, field: str) -> bytes:
+    if len(data) > MAX_DATA_BYTES:
+        raise InvalidField(field, f"is longer than {MAX_DATA_BYTES} bytes")
+    return data
+
+
+def _milliseconds(duration: duration_pb2.Duration, field: str) -> int:
+    milliseconds = round(duration_from_proto(duration) / _MILLISECOND)
+    if milliseconds < 0:
+        raise InvalidField(field, "is negative")
+    return milliseconds
+
+
+def publish_from_proto(request: pb.PublishPrimaryRequest) -> PublishPrimary:
+    """Return the command of a request."""
+    endpoint = key_from_request(request.endpoint, "endpoint")
+    return PublishPrimary(
+        request_id=uuid_from_request(request.request_id, "request_id"),
+        fencing_token=token_from_request(request.fencing_token),
+        cluster_id=uuid_from_request(request.cluster_id, "cluster_id"),
+        alias=text_from_request(request.alias, "alias", required=False),
+        host=endpoint.host,
+        port=endpoint.port,
+        server_uuid=text_from_request(request.server_uuid, "server_uuid", required=False)[:64],
+        recovery_id=optional_uuid_from_request(request.recovery_id, "recovery_id"),
+    )
+
+
+def register_from_proto(request: pb.RegisterRecoveryRequest) -> RegisterRecovery:
+    """Return the command of a request."""
+    return RegisterRecovery(
+        recovery_id=uuid_from_request(request.recovery_id, "recovery_id"),
+        fencing_token=token_from_request(request.fencing_token),
+        cluster_id=uuid_from_request(request.cluster_id, "cluster_id"),
+        failed_instance=text_from_request(request.failed_instance, "failed_instance"),
+        data=_data_from_request(request.data, "data"),
+        block_period_ms=_milliseconds(request.block_period, "block_period"),
+        steps=_steps_from_request(request.steps, ["steps"] * len(request.steps)),
+    )
+
+
+def adopt_from_proto(request: pb.AdoptRecoveryRequest) -> AdoptRecovery:
+    """Return the command of a request."""
+    recovery_id = uuid_from_request(request.recovery_id, "recovery_id")
+    return AdoptRecovery(recovery_id, token_from_request(request.fencing_token))
+
+
+def record_steps_from_proto(request: pb.RecordStepRequest) -> RecordSteps:
+    """Return the command of a request."""
+    fields = ["step", *["more_steps"] * len(request.more_steps)]
+    return RecordSteps(
+        recovery_id=uuid_from_request(request.recovery_id, "recovery_id"),
+        fencing_token=token_from_request(request.fencing_token),
+        steps=_steps_from_request((request.step, *request.more_steps), fields),
+        recovery_data=_data_from_request(request.recovery_data, "recovery_data"),
+    )
+
+
+def close_from_proto(request: pb.CloseRecoveryRequest) -> CloseRecovery:
+    """Return the command of a request."""
+    return CloseRecovery(
+        recovery_id=uuid_from_request(request.recovery_id, "recovery_id"),
+        fencing_token=token_from_request(request.fencing_token),
+        data=_data_from_request(request.data, "data"),
+        successful=request.successful,
+    )
+
+
+def _steps_from_request(steps: Sequence[pb.StepRecord], fields: Sequence[str]) -> tuple[StepWrite, ...]:
+    if len(steps) > MAX_STEPS:
+        raise InvalidField(fields[-1], f"at most {MAX_STEPS} in one request")
+    if len({step.number for step in steps}) != len(steps):
+        raise InvalidField(f"{fields[-1]}.number", "is used twice")
+    return tuple(_step_from_request(step, field) for step, field in zip(steps, fields, strict=True))
+
+
+def _step_from_request(step: pb.StepRecord, field: str) -> StepWrite:
+    if step.number < 1:
+        raise InvalidField(f"{field}.number", "is required: steps count from 1")
+    phase = _PHASES.get(step.phase)
+    if phase is None:
+        raise InvalidField(f"{field}.phase", "is required")
+    hold_ms = _milliseconds(step.hold, f"{field}.hold") if step.HasField("hold") else None
+    return StepWrite(step.number, int(phase), hold_ms, _data_from_request(step.data, f"{field}.data"))
+
+
+# Pages.
+
+
+def page_size_from_request(size: int) -> int:
+    """Return the length of a page.
+
+    Raises:
+        InvalidField: It is above 1000.
+    """
+    if size > MAX_PAGE:
+        raise InvalidField("page_size", f"is above {MAX_PAGE}")
+    return size or DEFAULT_PAGE
+
+
+def page_of(items: Sequence[T], names: Sequence[str], size: int, token: str) -> tuple[Sequence[T], str]:
+    """Return one page of a list in a stable order, and the token of the next.
+
+    Args:
+        items: All of them, in order.
+        names: What tells each of them from the others.
+        size: Longest page.
+        token: Where to go on; empty = from the start.
+
+    Raises:
+        InvalidField: The token is not one of ours, or what it stood on is gone.
+    """
+    start = 0
+    if token:
+        try:
+            start = names.index(base64.urlsafe_b64decode(token).decode("utf-8")) + 1
+        except (binascii.Error, ValueError):
+            raise InvalidField("page_token", "is not valid any more; list from the start") from None
+    end = start + size
+    following = base64.urlsafe_b64encode(names[end - 1].encode("utf-8")).decode("ascii") if end < len(items) else ""
+    return items[start:end], following
+
+
+# Responses.
+
+
+def member_to_proto(member: MemberSettings | None) -> pb.Member | None:
+    """Return a member; None stays None (an absent field)."""
+    if member is None:
+        return None
+    return pb.Member(
+        member_id=member.member_id,
+        name=member.name,
+        raft_endpoint=member.raft_endpoint,
+        api_endpoint=member.api_endpoint,
+        recovery_endpoint=member.recovery_endpoint,
+        site=member.site,
+    )
+
+
+def lease_to_proto(lease: Lease) -> pb.Lease:
+    """Return a grant."""
+    return pb.Lease(
+        name=lease.name,
+        member_id=lease.member_id,
+        session_id=lease.session_id,
+        fencing_token=lease.fencing_token,
+    )
+
+
+def validity_to_proto(validity: Validity, boot_id: str) -> pb.LeaseValidity:
+    """Return for how long a lease may be relied upon."""
+    return pb.LeaseValidity(
+        lease_seq=validity.lease_seq,
+        valid_until_boottime_ns=validity.valid_until_ns,
+        boot_id=boot_id,
+        valid_for=nanoseconds_to_proto(validity.remaining_ns),
+    )
+
+
+def primary_to_proto(primary: Primary) -> pb.Primary:
+    """Return an entry of the directory."""
+    return pb.Primary(
+        cluster_id=primary.cluster_id,
+        alias=primary.alias,
+        endpoint=topology_pb2.Endpoint(host=primary.host, port=primary.port),
+        server_uuid=primary.server_uuid,
+        epoch=primary.epoch,
+        publish_time=milliseconds_to_time(primary.publish_ms),
+        recovery_id=primary.recovery_id,
+        former=[
+            pb.FormerPrimary(
+                endpoint=topology_pb2.Endpoint(host=former.host, port=former.port),
+                server_uuid=former.server_uuid,
+                epoch=former.epoch,
+            )
+            for former in primary.former
+        ],
+    )
+
+
+def recovery_to_proto(recovery: Recovery) -> pb.RecoveryRecord:
+    """Return a record with its steps."""
+    return pb.RecoveryRecord(
+        recovery_id=recovery.recovery_id,
+        cluster_id=recovery.cluster_id,
+        failed_instance=recovery.failed_instance,
+        fencing_token=recovery.fencing_token,
+        open=recovery.is_open,
+        register_time=milliseconds_to_time(recovery.register_ms),
+        close_time=None if recovery.close_ms is None else milliseconds_to_time(recovery.close_ms),
+        data=recovery.data,
+        steps=[_step_to_proto(step) for step in recovery.steps],
+        log_index=recovery.log_index,
+    )
+
+
+def _step_to_proto(step: Step) -> pb.StepRecord:
+    return pb.StepRecord(
+        number=step.number,
+        phase=_PHASES_OUT[step.phase],
+        fencing_token=step.fencing_token,
+        hold=None if step.hold_ms is None else nanoseconds_to_proto(step.hold_ms * 1_000_000),
+        data=step.data,
+        intent_time=milliseconds_to_time(step.intent_ms),
+        end_time=None if step.end_ms is None else milliseconds_to_time(step.end_ms),
+    )
+
+
+def milliseconds_to_time(unix_ms: int) -> timestamp_pb2.Timestamp:
+    """Return the instant of Unix milliseconds."""
+    stamp = timestamp_pb2.Timestamp()
+    stamp.FromDatetime(datetime.fromtimestamp(unix_ms / 1000, UTC))
+    return stamp
+
+
+def nanoseconds_to_proto(nanoseconds: int) -> duration_pb2.Duration:
+    """Return a span."""
+    return duration_pb2.Duration(seconds=nanoseconds // 1_000_000_000, nanos=nanoseconds % 1_000_000_000)

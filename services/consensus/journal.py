@@ -1,0 +1,345 @@
+"""Records of recoveries and their steps, as the replicated log defines them: a state machine without I/O (13).
+
+A recovery is registered, takes steps, may be adopted by a newer token, and is closed. At most one is open per cluster
+(F7). It is written only under the token it was last registered or adopted with (F6). Repeating a write changes nothing
+and gives the same answer; the natural ids (recovery; recovery, step and phase) tell what a repetition is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from services.consensus.commands import AdoptRecovery, CloseRecovery, Phase, RecordSteps, RegisterRecovery, StepWrite
+from services.consensus.errors import (
+    AntiFlapping,
+    RecoveryClosed,
+    RecoveryOpen,
+    RecoveryUnknown,
+    RequestIdReused,
+    StepEnded,
+)
+from services.consensus.rows import RECOVERIES, STEPS, Change, Row, delete, put
+from services.shared.runtime.errors import DomainError, StaleFencingToken
+
+MAX_CLOSED: Final = 1_000
+"""Closed records that are kept; the oldest goes when a recovery is registered."""
+
+Written = tuple[tuple[Change, ...], "Recovery | DomainError"]
+StepsWritten = tuple[tuple[Change, ...], int | DomainError]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a recovery. Times are Unix milliseconds of machine time (T4); `end_ms` None = has not ended.
+
+    Attributes:
+        number: 1-based, unique within the recovery.
+        fencing_token: Token it was last written with.
+        hold_ms: Longest time its statement may run after the intent was proposed; None: it fits the lease (F5).
+        data: recovery's own.
+        log_index: Entry that last wrote it.
+    """
+
+    number: int
+    phase: Phase
+    fencing_token: int
+    hold_ms: int | None
+    data: bytes
+    intent_ms: int
+    end_ms: int | None
+    log_index: int
+
+    def to_row(self, recovery_id: str) -> Row:
+        """Return the row of `state_step`."""
+        return (
+            recovery_id,
+            self.number,
+            int(self.phase),
+            self.fencing_token,
+            self.hold_ms,
+            self.data,
+            self.intent_ms,
+            self.end_ms,
+            self.log_index,
+        )
+
+    @classmethod
+    def from_row(
+        cls,
+        number: int,
+        phase: int,
+        token: int,
+        hold_ms: int | None,
+        data: bytes,
+        intent_ms: int,
+        end_ms: int | None,
+        log_index: int,
+    ) -> Step:
+        """Return the step of a row, its recovery's id left out."""
+        return cls(number, Phase(phase), token, hold_ms, data, intent_ms, end_ms, log_index)
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """A recovery as the journal holds it. Times are Unix milliseconds of machine time (T4).
+
+    Attributes:
+        failed_instance: `host:port` it was started for.
+        fencing_token: Token it may be written with.
+        successful: A successor was promoted; anti-flapping counts it.
+        close_ms: None while open.
+        successor: `host:port` it published as the new primary; empty = none yet.
+        data: recovery's own.
+        log_index: Entry that last changed the record or a step of it.
+        steps: By number.
+    """
+
+    recovery_id: str
+    cluster_id: str
+    failed_instance: str
+    fencing_token: int
+    is_open: bool
+    successful: bool
+    register_ms: int
+    close_ms: int | None
+    successor: str
+    data: bytes
+    log_index: int
+    steps: tuple[Step, ...] = ()
+
+    def step(self, number: int) -> Step | None:
+        """Return the step of a number."""
+        return next((step for step in self.steps if step.number == number), None)
+
+    def to_row(self) -> Row:
+        """Return the row of `state_recovery`; steps have rows of their own."""
+        return (
+            self.recovery_id,
+            self.cluster_id,
+            self.failed_instance,
+            self.fencing_token,
+            int(self.is_open),
+            int(self.successful),
+            self.register_ms,
+            self.close_ms,
+            self.successor,
+            self.data,
+            self.log_index,
+        )
+
+    @classmethod
+    def from_row(
+        cls,
+        recovery_id: str,
+        cluster_id: str,
+        failed_instance: str,
+        token: int,
+        is_open: int,
+        successful: int,
+        register_ms: int,
+        close_ms: int | None,
+        successor: str,
+        data: bytes,
+        log_index: int,
+    ) -> Recovery:
+        """Return the recovery of a row, without steps."""
+        return cls(
+            recovery_id,
+            cluster_id,
+            failed_instance,
+            token,
+            bool(is_open),
+            bool(successful),
+            register_ms,
+            close_ms,
+            successor,
+            data,
+            log_index,
+        )
+
+    def with_steps(self, steps: Iterable[Step]) -> Recovery:
+        """Return the recovery with these steps, in order of their number."""
+        return replace(self, steps=tuple(sorted(steps, key=lambda step: step.number)))
+
+
+class Journal:
+    """All recoveries that are kept. Callers have checked that the token is the newest of a live lease."""
+
+    def __init__(self, recoveries: Iterable[Recovery] = ()) -> None:
+        self._recoveries = {recovery.recovery_id: recovery for recovery in recoveries}
+
+    def get(self, recovery_id: str) -> Recovery | None:
+        """Return one recovery."""
+        return self._recoveries.get(recovery_id)
+
+    def all(self) -> tuple[Recovery, ...]:
+        """Return all recoveries, newest first."""
+        return tuple(sorted(self._recoveries.values(), key=_age, reverse=True))
+
+    def open_of(self, cluster_id: str) -> Recovery | None:
+        """Return the open recovery of a cluster."""
+        return next(
+            (found for found in self._recoveries.values() if found.is_open and found.cluster_id == cluster_id), None
+        )
+
+    def register(self, index: int, now_ms: int, command: RegisterRecovery) -> Written:
+        """Open a recovery, unless the cluster has one or anti-flapping blocks it."""
+        known = self._recoveries.get(command.recovery_id)
+        if known is not None:
+            return (), _registered_again(known, command)
+        refusal = self._blocked(now_ms, command)
+        if refusal is not None:
+            return (), refusal
+        recovery = Recovery(
+            recovery_id=command.recovery_id,
+            cluster_id=command.cluster_id,
+            failed_instance=command.failed_instance,
+            fencing_token=command.fencing_token,
+            is_open=True,
+            successful=False,
+            register_ms=now_ms,
+            close_ms=None,
+            successor="",
+            data=command.data,
+            log_index=index,
+        )
+        steps = [_first_step(command.fencing_token, index, now_ms, write) for write in command.steps]
+        changes = self._put_steps(recovery, steps)
+        return (*changes, *self._forget_oldest()), self._recoveries[recovery.recovery_id]
+
+    def adopt(self, index: int, command: AdoptRecovery) -> Written:
+        """Put an open recovery under a newer token (F10)."""
+        found = self._open(command.recovery_id)
+        if isinstance(found, DomainError):
+            return (), found
+        if found.fencing_token == command.fencing_token:
+            return (), found
+        if command.fencing_token < found.fencing_token:
+            return (), StaleFencingToken(found.fencing_token, command.fencing_token)
+        adopted = replace(found, fencing_token=command.fencing_token, log_index=index)
+        return self._put(adopted), adopted
+
+    def record_steps(self, index: int, now_ms: int, command: RecordSteps) -> StepsWritten:
+        """Write steps, all or none, and return the log index that wrote the first."""
+        found = self._writable(command.recovery_id, command.fencing_token)
+        if isinstance(found, DomainError):
+            return (), found
+        new: list[Step] = []
+        for write in command.steps:
+            step = _next_step(found, index, now_ms, write)
+            if isinstance(step, DomainError):
+                return (), step
+            if step.log_index == index:
+                new.append(step)
+        first = found.step(command.steps[0].number)
+        if not new:
+            return (), index if first is None else first.log_index
+        written = replace(found, data=command.recovery_data or found.data, log_index=index)
+        return self._put_steps(written, new), index
+
+    def close(self, index: int, now_ms: int, command: CloseRecovery) -> Written:
+        """End a recovery; ended already under the same token with the same outcome it stays as it is."""
+        known = self._recoveries.get(command.recovery_id)
+        if known is not None and not known.is_open and _closed_alike(known, command):
+            return (), known
+        found = self._writable(command.recovery_id, command.fencing_token)
+        if isinstance(found, DomainError):
+            return (), found
+        closed = replace(
+            found, is_open=False, successful=command.successful, close_ms=now_ms, data=command.data, log_index=index
+        )
+        return self._put(closed), closed
+
+    def note_successor(self, index: int, recovery_id: str, successor: str) -> tuple[Change, ...]:
+        """Remember whom a recovery published: anti-flapping looks at it when that instance fails next."""
+        found = self._recoveries.get(recovery_id)
+        if found is None or found.successor == successor:
+            return ()
+        return self._put(replace(found, successor=successor, log_index=index))
+
+    def _open(self, recovery_id: str) -> Recovery | DomainError:
+        found = self._recoveries.get(recovery_id)
+        if found is None:
+            return RecoveryUnknown(recovery_id)
+        return found if found.is_open else RecoveryClosed(recovery_id)
+
+    def _writable(self, recovery_id: str, fencing_token: int) -> Recovery | DomainError:
+        found = self._open(recovery_id)
+        if isinstance(found, Recovery) and found.fencing_token != fencing_token:
+            return StaleFencingToken(found.fencing_token, fencing_token)
+        return found
+
+    def _blocked(self, now_ms: int, command: RegisterRecovery) -> DomainError | None:
+        holder = self.open_of(command.cluster_id)
+        if holder is not None:
+            return RecoveryOpen(holder.recovery_id, holder.cluster_id, holder.fencing_token)
+        blocking = max(self._recent(now_ms, command), default=None, key=lambda recovery: recovery.close_ms or 0)
+        if blocking is None:
+            return None
+        return AntiFlapping(blocking.recovery_id, (blocking.close_ms or 0) + command.block_period_ms)
+
+    def _recent(self, now_ms: int, command: RegisterRecovery) -> Iterator[Recovery]:
+        for recovery in self._recoveries.values():
+            concerned = command.cluster_id == recovery.cluster_id or command.failed_instance == recovery.successor
+            ended_ms = recovery.close_ms if recovery.successful else None
+            if concerned and ended_ms is not None and now_ms < ended_ms + command.block_period_ms:
+                yield recovery
+
+    def _forget_oldest(self) -> tuple[Change, ...]:
+        closed = [recovery for recovery in self._recoveries.values() if not recovery.is_open]
+        if len(closed) <= MAX_CLOSED:
+            return ()
+        oldest = min(closed, key=_age)
+        del self._recoveries[oldest.recovery_id]
+        steps = (delete(STEPS, (oldest.recovery_id, step.number)) for step in oldest.steps)
+        return (delete(RECOVERIES, (oldest.recovery_id,)), *steps)
+
+    def _put_steps(self, recovery: Recovery, steps: Iterable[Step]) -> tuple[Change, ...]:
+        by_number = {step.number: step for step in (*recovery.steps, *steps)}
+        rows = (put(STEPS, step.to_row(recovery.recovery_id)) for step in steps)
+        return (*self._put(recovery.with_steps(by_number.values())), *rows)
+
+    def _put(self, recovery: Recovery) -> tuple[Change, ...]:
+        self._recoveries[recovery.recovery_id] = recovery
+        return (put(RECOVERIES, recovery.to_row()),)
+
+
+def _age(recovery: Recovery) -> tuple[int, str]:
+    return recovery.register_ms, recovery.recovery_id
+
+
+def _registered_again(known: Recovery, command: RegisterRecovery) -> Recovery | DomainError:
+    if (known.cluster_id, known.failed_instance) != (command.cluster_id, command.failed_instance):
+        return RequestIdReused(command.recovery_id)
+    if known.is_open and known.fencing_token != command.fencing_token:
+        return RecoveryOpen(known.recovery_id, known.cluster_id, known.fencing_token)
+    return known
+
+
+def _closed_alike(known: Recovery, command: CloseRecovery) -> bool:
+    same_writer = known.fencing_token == command.fencing_token
+    return same_writer and known.data == command.data and known.successful == command.successful
+
+
+def _next_step(found: Recovery, index: int, now_ms: int, write: StepWrite) -> Step | StepEnded:
+    """Return the step after a write; a repetition gives the step as it is."""
+    before = found.step(write.number)
+    written = _first_step(found.fencing_token, index, now_ms, write)
+    if before is None:
+        return written
+    if before.fencing_token == found.fencing_token:
+        if (before.phase, before.data) == (written.phase, written.data):
+            return before
+        if before.phase is not Phase.INTENT:
+            return StepEnded(found.recovery_id, write.number)
+    if written.phase is Phase.INTENT:
+        return written  # After an adoption a step may start again (F10).
+    return replace(written, hold_ms=before.hold_ms, intent_ms=before.intent_ms)
+
+
+def _first_step(fencing_token: int, index: int, now_ms: int, write: StepWrite) -> Step:
+    phase = Phase(write.phase)
+    end_ms = None if phase is Phase.INTENT else now_ms
+    return Step(write.number, phase, fencing_token, write.hold_ms, write.data, now_ms, end_ms, index)

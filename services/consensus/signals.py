@@ -1,0 +1,29 @@
+"""Wakes watchers: each sees that something changed since it last looked, not how often."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+class Signal:
+    """A counter that can be awaited."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._event = asyncio.Event()
+
+    def fire(self) -> None:
+        """Wake everybody who waits."""
+        self.count += 1
+        self._event.set()
+        self._event = asyncio.Event()
+
+    async def wait_beyond(self, count: int, within_s: float) -> bool:
+        """Wait until the counter is above `count`; False when that takes longer than `within_s`."""
+        if self.count > count:
+            return True
+        try:
+            await asyncio.wait_for(self._event.wait(), within_s)
+        except TimeoutError:
+            return False
+        return True

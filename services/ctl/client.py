@@ -1,0 +1,256 @@
+"""Calls to the services of one or more nodes, each under a deadline.
+
+A read takes the first node that answers; a call that only the leader may answer follows `NOT_LEADER` to it; a watch
+goes on with the next node when the one it reads from falls silent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Generic, Self, TypeVar
+
+import grpc
+
+from services.ctl.failure import CtlError, Exit, describe
+from services.ctl.nodes import Node, Service
+from services.shared.runtime.grpc_client import open_channel
+from services.shared.runtime.settings import ServiceSettings
+from services.shared.runtime.status import RemoteError, parse_error
+
+T = TypeVar("T")
+Call = Callable[[grpc.aio.Channel, float], Awaitable[T]]
+"""Makes one call on a channel, with this timeout in seconds."""
+Stream = Callable[[grpc.aio.Channel], Any]
+"""Opens a stream on a channel."""
+
+_TRY_ANOTHER_NODE: Final = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.UNIMPLEMENTED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+    }
+)
+_ELECTION_PAUSE_S: Final = 0.25
+"""How long to wait before the nodes are asked again for a leader: a fraction of an election."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[T]):
+    """What one node answered: a value or why not."""
+
+    node: Node
+    value: T | None
+    error: CtlError | None
+
+
+class CallFailed(Exception):
+    """One call of one service failed.
+
+    Attributes:
+        where: The service and its endpoint.
+        remote: What it said.
+    """
+
+    def __init__(self, where: str, remote: RemoteError) -> None:
+        super().__init__(where)
+        self.where = where
+        self.remote = remote
+
+    @property
+    def worth_another_node(self) -> bool:
+        """Another node may answer what this one could not."""
+        return self.remote.code in _TRY_ANOTHER_NODE or self.remote.reason == "NOT_LEADER"
+
+    @property
+    def electing(self) -> bool:
+        """A leader may be there a moment later."""
+        return self.remote.reason in {"NO_LEADER", "NOT_LEADER"}
+
+    def described(self) -> CtlError:
+        """Return it as the error a person reads."""
+        return describe(self.where, self.remote)
+
+
+class NobodyAnswers(Exception):
+    """No node that was asked has an answer.
+
+    Attributes:
+        failures: What each of them said, at least one.
+    """
+
+    def __init__(self, failures: tuple[CallFailed, ...]) -> None:
+        assert failures
+        super().__init__(", ".join(failure.where for failure in failures))
+        self.failures = failures
+
+    @property
+    def electing(self) -> bool:
+        """A leader may be there a moment later."""
+        return any(failure.electing for failure in self.failures)
+
+    def described(self) -> CtlError:
+        """Return one error for all: the most telling failure, and who else does not answer."""
+        telling = next((failure for failure in self.failures if failure.remote.reason), self.failures[0])
+        error = telling.described()
+        others = [failure.where.partition(" at ")[2] for failure in self.failures if failure is not telling]
+        if telling.remote.reason or not others:
+            return error
+        return CtlError(f"{error} (nor do {', '.join(others)} answer)", Exit(error.exit_code))
+
+
+class Suite:
+    """The nodes a command talks to. Use it as an async context manager; it owns its channels."""
+
+    def __init__(self, nodes: Sequence[Node], timeout_s: float, settings: ServiceSettings | None = None) -> None:
+        """Make a client that has not connected yet.
+
+        Args:
+            nodes: Nodes in the order they are asked, at least one.
+            timeout_s: Deadline of each call, and the longest silence of a stream.
+            settings: TLS files of this process; None = plain text.
+        """
+        assert nodes
+        self.nodes = tuple(nodes)
+        self.timeout_s = timeout_s
+        self._settings = settings
+        self._channels: dict[str, grpc.aio.Channel] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for channel in self._channels.values():
+            await channel.close()
+
+    def channel(self, endpoint: str) -> grpc.aio.Channel:
+        """Return the channel to an endpoint, one for all calls."""
+        if endpoint not in self._channels:
+            self._channels[endpoint] = open_channel(endpoint, self._settings)
+        return self._channels[endpoint]
+
+    async def at(self, service: Service, endpoint: str, call: Call[T]) -> T:
+        """Make one call at one endpoint.
+
+        Raises:
+            CallFailed: It failed.
+        """
+        try:
+            return await call(self.channel(endpoint), self.timeout_s)
+        except grpc.aio.AioRpcError as error:
+            raise CallFailed(f"{service.label} at {endpoint}", parse_error(error)) from None
+
+    async def first(self, service: Service, call: Call[T], nodes: Sequence[Node] = ()) -> T:
+        """Return the answer of the first node that has one.
+
+        Args:
+            service: Which of its services.
+            call: The call; it changes nothing, so asking twice is harmless.
+            nodes: Nodes in the order they are asked; empty = all of them.
+
+        Raises:
+            CtlError: A node refused, or none answers.
+        """
+        failures: list[CallFailed] = []
+        for node in nodes or self.nodes:
+            try:
+                return await self.at(service, node.endpoint(service), call)
+            except CallFailed as failure:
+                if not failure.worth_another_node:
+                    raise failure.described() from None
+                failures.append(failure)
+        raise NobodyAnswers(tuple(failures)).described()
+
+    async def every(self, service: Service, call: Call[T], nodes: Sequence[Node] = ()) -> list[Answer[T]]:
+        """Ask all nodes at once and return their answers in order."""
+        return list(await asyncio.gather(*(self._answer(service, call, node) for node in nodes or self.nodes)))
+
+    async def _answer(self, service: Service, call: Call[T], node: Node) -> Answer[T]:
+        try:
+            return Answer(node, await self.at(service, node.endpoint(service), call), None)
+        except CallFailed as failure:
+            return Answer(node, None, failure.described())
+
+    async def leader(self, service: Service, call: Call[T]) -> T:
+        """Return the answer of the leading node; while a leader is being elected, ask again until the deadline.
+
+        Args:
+            service: Which of its services.
+            call: The call; it must be idempotent, for it may be made more than once.
+
+        Raises:
+            CtlError: The leader refused, nobody leads, or no node answers.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.timeout_s
+        while True:
+            try:
+                return await self._follow_leader(service, call)
+            except NobodyAnswers as nobody:
+                if not nobody.electing or loop.time() + _ELECTION_PAUSE_S > deadline:
+                    raise nobody.described() from None
+            await asyncio.sleep(_ELECTION_PAUSE_S)
+
+    async def _follow_leader(self, service: Service, call: Call[T]) -> T:
+        """Ask each node at most once, next always the one a refusal named."""
+        queue = [node.endpoint(service) for node in self.nodes]
+        failures: dict[str, CallFailed] = {}
+        while queue:
+            endpoint = queue.pop(0)
+            if endpoint in failures:
+                continue
+            try:
+                return await self.at(service, endpoint, call)
+            except CallFailed as failure:
+                if not failure.worth_another_node:
+                    raise failure.described() from None
+                failures[endpoint] = failure
+                queue[:0] = [name for name in (failure.remote.metadata.get("endpoint", ""),) if name]
+        raise NobodyAnswers(tuple(failures.values()))
+
+    async def watch(self, service: Service, stream: Stream, nodes: Sequence[Node] = ()) -> AsyncIterator[Any]:
+        """Yield a stream's messages; when its node falls silent or fails, go on with the next node's stream.
+
+        The other node begins with a snapshot again, so messages may repeat what was said.
+
+        Raises:
+            CtlError: A node refused, or no node answers any more.
+        """
+        failures: list[CallFailed] = []
+        ring = list(nodes or self.nodes)
+        while len(failures) < len(ring):
+            node = ring[len(failures)]
+            endpoint = node.endpoint(service)
+            try:
+                async for message in self._read(service, endpoint, stream):
+                    failures = []
+                    ring = [node, *(other for other in ring if other != node)]
+                    yield message
+                return
+            except CallFailed as failure:
+                if not failure.worth_another_node:
+                    raise failure.described() from None
+                failures.append(failure)
+        raise NobodyAnswers(tuple(failures)).described()
+
+    async def _read(self, service: Service, endpoint: str, stream: Stream) -> AsyncIterator[Any]:
+        where = f"{service.label} at {endpoint}"
+        call = stream(self.channel(endpoint))
+        try:
+            while True:
+                message = await asyncio.wait_for(call.read(), self.timeout_s)
+                if message is grpc.aio.EOF:
+                    return
+                yield message
+        except TimeoutError:
+            silent = RemoteError(grpc.StatusCode.DEADLINE_EXCEEDED, "", "silent", {})
+            raise CallFailed(where, silent) from None
+        except grpc.aio.AioRpcError as error:
+            raise CallFailed(where, parse_error(error)) from None
+        finally:
+            call.cancel()

@@ -1,0 +1,73 @@
+"""`primacy primaries`: who takes the writes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from primacy.consensus.v1 import consensus_pb2 as pb
+from primacy.consensus.v1 import consensus_pb2_grpc
+
+from services.ctl.client import Suite
+from services.ctl.failure import Exit
+from services.ctl.nodes import Service
+from services.ctl.session import (
+    DEFAULT_NODES,
+    DEFAULT_TIMEOUT,
+    NodesOption,
+    Output,
+    OutputOption,
+    Session,
+    TimeoutOption,
+    run,
+)
+from services.ctl.views.primaries import primaries_lines, primary_line
+
+
+def primaries(
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on and show every change.")] = False,
+    nodes: NodesOption = DEFAULT_NODES,
+    output: OutputOption = Output.TEXT,
+    timeout: TimeoutOption = DEFAULT_TIMEOUT,
+) -> None:
+    """List who takes the writes of each cluster, with the epoch that grows at each change."""
+    session = Session.of(nodes, output, timeout)
+    run(session, lambda suite: _watch(session, suite) if watch else _list(session, suite))
+
+
+async def _list(session: Session, suite: Suite) -> Exit:
+    found = await list_primaries(suite)
+    session.show(lambda: primaries_lines(found), {"primaries": found})
+    return Exit.OK
+
+
+async def list_primaries(suite: Suite) -> list[pb.Primary]:
+    """Return the directory, by alias, all pages."""
+    found: list[pb.Primary] = []
+    request = pb.ListPrimariesRequest(page_size=1000)
+    while True:
+        page = await suite.first(
+            Service.CONSENSUS,
+            lambda channel, timeout: consensus_pb2_grpc.RegistryServiceStub(channel).ListPrimaries(
+                request, timeout=timeout
+            ),
+        )
+        found += page.primaries
+        if not page.next_page_token:
+            return found
+        request.page_token = page.next_page_token
+
+
+async def _watch(session: Session, suite: Suite) -> Exit:
+    """Show every entry whose epoch grows; an older answer of a node that lags is passed over."""
+    epochs: dict[str, int] = {}
+    request = pb.WatchPrimariesRequest()
+    messages = suite.watch(
+        Service.CONSENSUS, lambda channel: consensus_pb2_grpc.RegistryServiceStub(channel).WatchPrimaries(request)
+    )
+    async for message in messages:
+        for primary in message.changed:
+            if primary.epoch > epochs.get(primary.cluster_id, 0):
+                epochs[primary.cluster_id] = primary.epoch
+                session.show(lambda shown=primary: [primary_line(shown)], primary)  # type: ignore[misc]
+    return Exit.OK

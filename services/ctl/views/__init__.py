@@ -1,0 +1,1 @@
+"""What answers look like: messages in, styled lines out; pure."""

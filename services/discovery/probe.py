@@ -1,0 +1,289 @@
+"""Probes by pymysql: one kept connection per server, bounded lanes of threads, idle sockets watched by the event loop.
+
+A probe ends by its deadline whatever the server does: the deadline answers at once, and shuts the socket down, which
+ends the thread's wait. A thread that still hangs (a name that does not resolve) keeps its place in its lane until it
+returns, and its server is not probed meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from services.discovery import observe
+from services.discovery.model import FailureKind, ProbeDepth, ProbeFailure, ProbeResult
+from services.discovery.ports import Clock
+from services.shared.mysql.connect import (
+    AccessDenied,
+    ConnectionLost,
+    ConnectionSettings,
+    MysqlConnection,
+    MysqlError,
+    PrivilegeMissing,
+    Row,
+    ServerTimeout,
+    ServerUnreachable,
+    StatementFailed,
+)
+from services.shared.mysql.dialect import Dialect, flavor_of, parse_version
+from services.shared.mysql.replication_status import SELECT_HEARTBEATS
+from services.shared.topology.instance import Instance, InstanceKey
+
+log = logging.getLogger(__name__)
+
+_KINDS: Final = {
+    AccessDenied: FailureKind.ACCESS_DENIED,
+    PrivilegeMissing: FailureKind.ACCESS_DENIED,
+    ServerUnreachable: FailureKind.UNREACHABLE,
+    ServerTimeout: FailureKind.TIMEOUT,
+    ConnectionLost: FailureKind.LOST,
+}
+_MANDATORY: Final = frozenset({"dynamic", "replication", "static"})
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeSettings:
+    """How to probe.
+
+    Attributes:
+        connection: Account, TLS, time-outs.
+        data_center_query: The operator's query; empty = none.
+        promotion_rule_query: The operator's query; empty = none.
+        healthy_lane: Threads for servers that answered last time.
+        suspect_lane: Threads for the others.
+    """
+
+    connection: ConnectionSettings
+    data_center_query: str = ""
+    promotion_rule_query: str = ""
+    healthy_lane: int = 16
+    suspect_lane: int = 16
+
+
+class Session:
+    """The kept connection to one server, and what was read over it. One thread at a time."""
+
+    def __init__(self, key: InstanceKey, settings: ProbeSettings, clock: Clock) -> None:
+        self.key = key
+        self._settings = settings
+        self._clock = clock
+        self._connection: MysqlConnection | None = None
+        self._dialect: Dialect | None = None
+        self._last = Instance(key)
+        self._unavailable: set[str] = set()
+        self._aborted = False
+
+    def read(self, depth: ProbeDepth) -> Instance | ProbeFailure:
+        """Read the server; blocks. Never raises: what goes wrong is the answer."""
+        try:
+            self._aborted = False
+            return self._read(depth)
+        except MysqlError as error:
+            kind = _KINDS.get(type(error), FailureKind.REFUSED)
+            return ProbeFailure(kind, error.number, error.problem, partial=bool(error.completed))
+        except Exception as error:  # A row of an unexpected shape must not end the probing.
+            log.exception("discovery.probe_broken", extra={"instance": str(self.key)})
+            self.close()
+            return ProbeFailure(FailureKind.REFUSED, 0, f"the answer was not understood: {type(error).__name__}")
+
+    def _read(self, depth: ProbeDepth) -> Instance:
+        if self._connection is not None and self._connection.is_open:
+            try:
+                return self._read_over(self._connection, depth, fresh=False)
+            except ConnectionLost:
+                pass  # It may have ended long ago; only a new one tells how the server is now.
+        return self._read_over(self._connect(), depth, fresh=True)
+
+    def _connect(self) -> MysqlConnection:
+        self.close()
+        connection = MysqlConnection(self.key, self._settings.connection)
+        self._connection = connection
+        if self._aborted:
+            raise ServerTimeout(str(self.key), 0, "no answer in time")
+        connection.open()
+        version = connection.server_version
+        try:
+            parse_version(version)
+        except ValueError:
+            raise StatementFailed(str(self.key), 0, f"the server's version {version!r} is not understood") from None
+        self._dialect = Dialect.for_server(flavor_of(version, ""), version)
+        self._unavailable.clear()
+        return connection
+
+    def _read_over(self, connection: MysqlConnection, depth: ProbeDepth, *, fresh: bool) -> Instance:
+        assert self._dialect is not None
+        if depth is ProbeDepth.FULL:
+            self._unavailable.clear()
+        rows = self._run(connection, self._statements(depth, fresh=fresh))
+        if observe.unnamed_replicas(rows.get("replicas")):
+            rows |= self._run(connection, {"dump_threads": self._dialect.select_dump_threads})
+        probe_rows = observe.ProbeRows(
+            dynamic=rows.pop("dynamic")[0],
+            static=rows["static"][0] if "static" in rows else None,
+            **{name: found for name, found in rows.items() if name != "static"},
+        )
+        previous = self._last if not fresh else Instance(self.key)
+        self._last = observe.observe(previous, self._dialect.flavor, probe_rows, self._clock.utc_now())
+        return self._last
+
+    def _statements(self, depth: ProbeDepth, *, fresh: bool) -> dict[str, str]:
+        dialect = self._dialect
+        assert dialect is not None
+        statements = {
+            "dynamic": observe.select_dynamic(dialect),
+            "replication": dialect.show_replication_status,
+        }
+        if not dialect.mariadb:
+            statements["heartbeats"] = SELECT_HEARTBEATS
+        if fresh or depth is ProbeDepth.FULL:
+            statements["static"] = observe.select_static(dialect)
+            statements["semi_sync"] = observe.SELECT_SEMI_SYNC_VARIABLES
+            statements["data_center"] = self._settings.data_center_query.rstrip("; \n")
+            statements["promotion_rule"] = self._settings.promotion_rule_query.rstrip("; \n")
+        if fresh or depth is not ProbeDepth.BURST:
+            statements["replicas"] = dialect.show_replicas
+            statements["binary_log"] = dialect.show_binary_log_status
+        if fresh or depth is ProbeDepth.FULL or (depth is ProbeDepth.ROUTINE and self._has_semi_sync()):
+            statements["status"] = observe.SELECT_STATUS
+        return {name: sql for name, sql in statements.items() if sql and name not in self._unavailable}
+
+    def _has_semi_sync(self) -> bool:
+        semi_sync = self._last.semi_sync
+        return bool(semi_sync.source_enabled or semi_sync.replica_enabled)
+
+    def _run(self, connection: MysqlConnection, statements: dict[str, str]) -> dict[str, list[Row]]:
+        """Run statements in as few round trips as their refusals allow; one that is refused is left out from now on."""
+        rows: dict[str, list[Row]] = {}
+        left = dict(statements)
+        while left:
+            try:
+                results = connection.query_each(*left.values())
+            except (PrivilegeMissing, StatementFailed) as error:
+                refused = list(left)[len(error.completed)]
+                if refused in _MANDATORY:
+                    error.completed = error.completed or ([()] if rows else [])
+                    raise
+                self._unavailable.add(refused)
+                results = error.completed
+                left_after = list(left)[len(results) + 1 :]
+            else:
+                left_after = []
+            rows |= {name: list(found) for name, found in zip(left, results, strict=False)}
+            left = {name: statements[name] for name in left_after}
+        return rows
+
+    @property
+    def descriptor(self) -> int:
+        """File descriptor of the open connection; -1 when there is none."""
+        return self._connection.fileno() if self._connection is not None and self._connection.is_open else -1
+
+    def abort(self) -> None:
+        """End what runs, from any thread."""
+        self._aborted = True
+        if self._connection is not None:
+            self._connection.abort()
+
+    def close(self, *, politely: bool = False) -> None:
+        """Close the connection; only when nothing runs."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            if politely:
+                connection.quit()
+            else:
+                connection.close()
+
+
+class _Lane:
+    """Some threads, and as many places: what waits, waits for a place, so a deadline never includes a queue."""
+
+    def __init__(self, name: str, size: int) -> None:
+        self.places = asyncio.Semaphore(size)
+        self.pool = ThreadPoolExecutor(size, thread_name_prefix=name)
+
+
+class PymysqlProber:
+    """Probes real servers; see `ports.Prober`. Belongs to the running event loop."""
+
+    def __init__(self, settings: ProbeSettings, clock: Clock, on_signal: Callable[[InstanceKey], None]) -> None:
+        """Make a prober without connections.
+
+        Args:
+            settings: How to probe.
+            clock: Time.
+            on_signal: Called in the loop when the server of an idle connection closed it, or said something unasked.
+        """
+        self._settings = settings
+        self._clock = clock
+        self._on_signal = on_signal
+        self._loop = asyncio.get_running_loop()
+        self._sessions: dict[InstanceKey, Session] = {}
+        self._watched: dict[InstanceKey, int] = {}
+        self._hung: dict[InstanceKey, asyncio.Future[Instance | ProbeFailure]] = {}
+        self._healthy = _Lane("probe-healthy", settings.healthy_lane)
+        self._suspect = _Lane("probe-suspect", settings.suspect_lane)
+
+    async def probe(self, key: InstanceKey, depth: ProbeDepth, deadline: timedelta, *, suspect: bool) -> ProbeResult:
+        """Read a server; see `ports.Prober.probe`."""
+        lane = self._suspect if suspect else self._healthy
+        await lane.places.acquire()
+        started_ns = self._clock.boottime_ns()
+        outcome = await self._outcome(key, depth, deadline.total_seconds(), lane)
+        return ProbeResult(key, depth, outcome, started_ns, self._clock.boottime_ns(), self._clock.utc_now())
+
+    async def _outcome(
+        self, key: InstanceKey, depth: ProbeDepth, deadline_s: float, lane: _Lane
+    ) -> Instance | ProbeFailure:
+        if key in self._hung:
+            lane.places.release()
+            await asyncio.wait((self._hung[key],), timeout=deadline_s)
+            return ProbeFailure(FailureKind.TIMEOUT, 0, "an earlier probe still hangs")
+        session = self._sessions.setdefault(key, Session(key, self._settings, self._clock))
+        self._unwatch(key)
+        reading = self._loop.run_in_executor(lane.pool, session.read, depth)
+        reading.add_done_callback(lambda _: lane.places.release())
+        done, _ = await asyncio.wait((reading,), timeout=deadline_s)
+        if done:
+            self._watch(session)
+            return reading.result()
+        session.abort()
+        self._hung[key] = reading
+        reading.add_done_callback(lambda _: self._hung.pop(key, None))
+        return ProbeFailure(FailureKind.TIMEOUT, 0, f"no answer within {deadline_s * 1000:.0f} ms")
+
+    def forget(self, key: InstanceKey) -> None:
+        """Close the connection to a server."""
+        self._unwatch(key)
+        session = self._sessions.pop(key, None)
+        if session is not None and key in self._hung:
+            session.abort()
+        elif session is not None:
+            session.close(politely=True)
+
+    async def close(self) -> None:
+        """End all probes and connections."""
+        for key in list(self._sessions):
+            self.forget(key)
+        for lane in (self._healthy, self._suspect):
+            lane.pool.shutdown(wait=False, cancel_futures=True)
+
+    def _watch(self, session: Session) -> None:
+        descriptor = session.descriptor
+        if descriptor >= 0 and self._sessions.get(session.key) is session:
+            self._watched[session.key] = descriptor
+            self._loop.add_reader(descriptor, self._readable, session)
+
+    def _unwatch(self, key: InstanceKey) -> None:
+        descriptor = self._watched.pop(key, None)
+        if descriptor is not None:
+            self._loop.remove_reader(descriptor)
+
+    def _readable(self, session: Session) -> None:
+        """The server closed an idle connection, or said why it will: either way it is of no use any more."""
+        self._unwatch(session.key)
+        session.close()
+        self._on_signal(session.key)

@@ -1,0 +1,1 @@
+"""Tests of primacy and what they stand on."""

@@ -1,0 +1,107 @@
+"""What goes wrong, and when."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from services.consensus.model import MILLISECOND, PeerUnreachable, StoreHealth
+
+if TYPE_CHECKING:
+    from tests.simulation.node import Node
+    from tests.simulation.world import World
+
+
+class Nemesis:
+    """Breaks a world, by the weights its seed drew."""
+
+    def __init__(self, world: World) -> None:
+        """Strike for the first time after a pause."""
+        self._world = world
+        self._names = [name for name, _ in world.weights.nemesis]
+        self._chances = [chance for _, chance in world.weights.nemesis]
+        self._plan()
+
+    def end(self) -> None:
+        """Put everything right again."""
+        world = self._world
+        world.cut.clear()
+        for node in world.nodes:
+            node.disk_stuck_until = 0
+            if not node.up:
+                node.start()
+            node.set_health(StoreHealth.OK)
+
+    def _plan(self) -> None:
+        world = self._world
+        world.schedule(int(world.rng.expovariate(1) * world.weights.nemesis_pause) + 1, self._strike)
+
+    def _strike(self) -> None:
+        world = self._world
+        if world.now >= world.weights.fault_time:
+            return
+        name = world.rng.choices(self._names, self._chances)[0]
+        node = world.rng.choice(world.nodes)
+        world.remark(f"nemesis {name} {node.member_id}")
+        getattr(self, f"_{name}")(node)
+        self._plan()
+
+    def _crash(self, node: Node) -> None:
+        if node.up:
+            node.crash()
+            if self._world.rng.random() < 0.5:  # A quick bounce.
+                self._world.schedule(self._world.rng.randint(1, 100) * MILLISECOND, self._restart, node)
+
+    def _restart(self, node: Node) -> None:
+        if not node.up:
+            node.start()
+
+    def _pause(self, node: Node) -> None:
+        if node.up:
+            node.pause(self._world.rng.choice((100, 250, 400, 1000, 3000)) * MILLISECOND)
+
+    def _split(self, node: Node) -> None:
+        ids = [n.member_id for n in self._world.nodes]
+        side = set(self._world.rng.sample(ids, len(ids) // 2))
+        self._world.cut = {(a, b) for a in ids for b in ids if (a in side) != (b in side)}
+
+    def _isolate(self, node: Node) -> None:
+        for other in self._world.nodes:
+            self._cut(node.member_id, other.member_id)
+            self._cut(other.member_id, node.member_id)
+
+    def _one_way(self, node: Node) -> None:
+        other = self._world.rng.choice(self._world.nodes)
+        self._cut(node.member_id, other.member_id)
+
+    def _link(self, node: Node) -> None:
+        other = self._world.rng.choice(self._world.nodes)
+        self._cut(node.member_id, other.member_id)
+        self._cut(other.member_id, node.member_id)
+
+    def _cut(self, sender: int, receiver: int) -> None:
+        self._world.cut.add((sender, receiver))
+        node = self._world.nodes[sender - 1]
+        if node.running and self._world.rng.random() < 0.5:
+            node.take(PeerUnreachable(receiver))
+
+    def _heal(self, node: Node) -> None:
+        self._world.cut.clear()
+
+    def _slow_disk(self, node: Node) -> None:
+        node.disk_stuck_until = self._world.now + self._world.rng.choice((50, 300, 1000, 3000)) * MILLISECOND
+
+    def _full(self, node: Node) -> None:
+        if node.running:
+            node.set_health(self._world.rng.choice((StoreHealth.FULL, StoreHealth.SLOW, StoreHealth.FAILED)))
+            life, pause = node.life, self._world.rng.randint(100, 1500) * MILLISECOND
+            self._world.schedule(pause, self._recovered, node, life)
+
+    def _recovered(self, node: Node, life: int) -> None:
+        if node.up and node.life == life:
+            node.set_health(StoreHealth.OK)
+
+    def _everybody(self, node: Node) -> None:
+        for member in self._world.nodes:
+            if member.up:
+                member.crash()
+            self._world.schedule(self._world.rng.randint(1, 300) * MILLISECOND, self._restart, member)

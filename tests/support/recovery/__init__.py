@@ -1,0 +1,1 @@
+"""What the tests of recovery share: topologies as values, and fakes of its ports."""

@@ -1,0 +1,282 @@
+"""The decision table: a positive case per rule, its order, and that every rule and condition matters."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from services.analysis.circumstances import Circumstances, Role
+from services.analysis.model import FindingKind, Limits, ReplicaCounts
+from services.analysis.rules import RULES, Rule, judge, trace
+from services.shared.topology.instance import SemiSync
+from tests.unit.analysis.builders import PRIMARY, State, a_primary, a_replica, circumstances
+
+K = FindingKind
+WAITING = SemiSync(source_enabled=True, source_status=True, wait_for_replica_count=1, clients=0)
+CROWDED = SemiSync(source_enabled=True, source_status=True, wait_for_replica_count=1, clients=2)
+EXACT = Limits(enforce_exact_semi_sync_replicas=True)
+WRITEABLE = Limits(recover_non_writeable_primary=True)
+STILL = timedelta(seconds=11)
+
+
+def see(
+    *,
+    answers: bool = True,
+    counts: tuple[int, int, int] = (2, 2, 2),
+    failing: int = 0,
+    lagging: int = 0,
+    delayed: int = 0,
+    partial: bool = False,
+    semi_sync: SemiSync | None = None,
+    standstill: timedelta | None = None,
+    read_only: bool = False,
+    limits: Limits | None = None,
+    role: Role = Role.PRIMARY,
+) -> Circumstances:
+    """Return circumstances; `counts` are replicas, valid, replicating."""
+    replicas, valid, replicating = counts
+    return Circumstances(
+        instance=PRIMARY,
+        role=role,
+        answers=answers,
+        partial=partial,
+        read_only=read_only,
+        counts=ReplicaCounts(replicas, valid, replicating, failing, lagging, delayed),
+        semi_sync=semi_sync or SemiSync(),
+        standstill=standstill,
+        limits=limits or Limits(),
+    )
+
+
+# The order of the reference's table: section 4.1, rules 1 to 15.
+ORDER = (
+    K.DEAD_PRIMARY_WITHOUT_REPLICAS,
+    K.DEAD_PRIMARY,
+    K.DEAD_PRIMARY_AND_REPLICAS,
+    K.DEAD_PRIMARY_AND_SOME_REPLICAS,
+    K.UNREACHABLE_PRIMARY_WITH_LAGGING_REPLICAS,
+    K.UNREACHABLE_PRIMARY,
+    K.UNREACHABLE_PRIMARY,
+    K.LOCKED_SEMI_SYNC_PRIMARY,
+    K.LOCKED_SEMI_SYNC_PRIMARY_HYPOTHESIS,
+    K.PRIMARY_WITH_TOO_MANY_SEMI_SYNC_REPLICAS,
+    K.READ_ONLY_PRIMARY,
+    K.PRIMARY_SINGLE_REPLICA_NOT_REPLICATING,
+    K.PRIMARY_SINGLE_REPLICA_DEAD,
+    K.ALL_PRIMARY_REPLICAS_NOT_REPLICATING,
+    K.ALL_PRIMARY_REPLICAS_NOT_REPLICATING_OR_DEAD,
+)
+
+# Which rule decides, by its number; 0 for none.
+CASES = [
+    pytest.param(1, see(answers=False, counts=(0, 0, 0)), id="dead-and-nobody-reads-from-it"),
+    pytest.param(2, see(answers=False, counts=(2, 2, 0)), id="dead-all-replicas-answer"),
+    pytest.param(2, see(answers=False, counts=(2, 2, 0), partial=True), id="dead-half-way-changes-nothing"),
+    pytest.param(2, see(answers=False, counts=(2, 2, 0), lagging=2), id="dead-lag-changes-nothing"),
+    pytest.param(2, see(answers=False, counts=(2, 2, 0), semi_sync=WAITING), id="dead-wins-over-semi-sync"),
+    pytest.param(3, see(answers=False, counts=(2, 0, 0)), id="dead-with-all-replicas"),
+    pytest.param(4, see(answers=False, counts=(3, 2, 0)), id="dead-with-some-replicas"),
+    pytest.param(5, see(answers=False, counts=(2, 2, 1), lagging=2), id="unreachable-and-all-lag"),
+    pytest.param(5, see(answers=False, counts=(2, 2, 1), lagging=2, partial=True), id="unreachable-lag-half-way"),
+    pytest.param(5, see(answers=False, counts=(2, 2, 1), lagging=2, delayed=1), id="unreachable-one-is-delayed"),
+    pytest.param(6, see(answers=False, counts=(2, 2, 1)), id="unreachable"),
+    pytest.param(6, see(answers=False, counts=(2, 2, 1), lagging=2, delayed=2), id="unreachable-all-are-delayed"),
+    pytest.param(6, see(answers=False, counts=(2, 2, 1), semi_sync=WAITING), id="unreachable-wins-over-semi-sync"),
+    pytest.param(7, see(answers=False, counts=(2, 2, 1), failing=1, partial=True), id="unreachable-half-way"),
+    pytest.param(8, see(semi_sync=WAITING, standstill=STILL), id="locked"),
+    pytest.param(8, see(semi_sync=WAITING, standstill=STILL, answers=False, partial=True), id="locked-half-way"),
+    pytest.param(8, see(semi_sync=WAITING, standstill=STILL, counts=(1, 1, 0)), id="locked-wins-over-replicas"),
+    pytest.param(9, see(semi_sync=WAITING), id="perhaps-locked"),
+    pytest.param(9, see(semi_sync=WAITING, standstill=timedelta(seconds=10)), id="perhaps-locked-at-the-limit"),
+    pytest.param(10, see(semi_sync=CROWDED, limits=EXACT), id="too-many-semi-sync"),
+    pytest.param(11, see(read_only=True, limits=WRITEABLE), id="read-only"),
+    pytest.param(12, see(counts=(1, 1, 0)), id="single-replica-not-replicating"),
+    pytest.param(13, see(counts=(1, 0, 0)), id="single-replica-dead"),
+    pytest.param(14, see(counts=(2, 2, 0)), id="no-replica-replicates"),
+    pytest.param(15, see(counts=(2, 1, 0)), id="no-replica-replicates-or-answers"),
+    pytest.param(0, see(), id="healthy"),
+    pytest.param(0, see(counts=(0, 0, 0)), id="lonely"),
+    pytest.param(0, see(counts=(2, 0, 0)), id="alive-with-all-replicas-dead"),
+    pytest.param(0, see(answers=False, counts=(2, 2, 1), partial=True), id="a-passing-weakness"),
+    pytest.param(0, see(semi_sync=CROWDED), id="too-many-semi-sync-is-opt-in"),
+    pytest.param(0, see(read_only=True), id="read-only-is-opt-in"),
+    pytest.param(0, see(answers=False, read_only=True, limits=WRITEABLE, partial=True), id="read-only-must-answer"),
+    pytest.param(0, see(role=Role.REPLICA, answers=False, counts=(2, 2, 0)), id="a-replica-is-not-judged-yet"),
+]
+
+
+def deciding(seen: Circumstances) -> int:
+    """Return the number of the rule that decides, 0 for none."""
+    return next((rule.number for rule in trace(seen) if rule.decides), 0)
+
+
+@pytest.mark.parametrize(("number", "seen"), CASES)
+def test_rule_decides(number: int, seen: Circumstances) -> None:
+    assert deciding(seen) == number
+    assert judge(seen) == ((K.NO_PROBLEM, *ORDER)[number])
+
+
+def test_rules_come_in_the_order_of_the_reference() -> None:
+    assert tuple(rule.kind for rule in RULES) == ORDER
+
+
+def test_every_kind_but_no_problem_has_a_rule() -> None:
+    assert {rule.kind for rule in RULES} == set(K) - {K.NO_PROBLEM}
+
+
+KNOWN = [
+    (number, seen)
+    for number, seen in (case.values for case in CASES)
+    if isinstance(number, int) and isinstance(seen, Circumstances)
+]
+
+
+@pytest.mark.parametrize("number", range(1, len(RULES) + 1))
+def test_a_table_without_the_rule_fails_a_case(number: int) -> None:
+    mutant = RULES[: number - 1] + RULES[number:]
+    wrong = [seen for decides, seen in KNOWN if judge(seen, mutant) is not (K.NO_PROBLEM, *ORDER)[decides]]
+    assert wrong
+
+
+# Replicas, valid, replicating, failing to connect: all there are with up to two replicas.
+COUNTS = [
+    (replicas, valid, replicating, failing)
+    for replicas in range(3)
+    for valid in range(replicas + 1)
+    for replicating in range(valid + 1)
+    for failing in range(valid - replicating + 1)
+]
+SEMI_SYNC = [
+    (SemiSync(), None),
+    (WAITING, None),
+    (WAITING, STILL),
+    (CROWDED, None),
+    *(
+        (SemiSync(source_enabled=enabled, source_status=status, wait_for_replica_count=wanted, clients=clients), still)
+        for still in (None, STILL)
+        for enabled, status, wanted, clients in (
+            (False, True, 1, 0),
+            (True, False, 1, 0),
+            (True, True, 1, 1),
+            (True, True, 0, 1),
+            (False, True, 1, 2),
+            (True, False, 1, 2),
+        )
+    ),
+]
+GRID = [
+    see(
+        answers=answers,
+        counts=(replicas, valid, replicating),
+        failing=failing,
+        lagging=lagging,
+        delayed=delayed,
+        partial=partial,
+        semi_sync=semi_sync,
+        standstill=standstill,
+        read_only=read_only,
+        limits=limits,
+        role=role,
+    )
+    for (replicas, valid, replicating, failing), answers, partial, read_only, role in itertools.product(
+        COUNTS, (True, False), (True, False), (True, False), Role
+    )
+    for lagging in {0, replicas}
+    for delayed in {0, replicas}
+    for semi_sync, standstill in SEMI_SYNC
+    for limits in (Limits(), Limits(enforce_exact_semi_sync_replicas=True, recover_non_writeable_primary=True))
+]
+# Each circumstance with the place of the rule that decides; one after the last where none does.
+DECIDED = [(seen, next((index for index, rule in enumerate(RULES) if rule.holds(seen)), len(RULES))) for seen in GRID]
+
+# Conditions that earlier rules or other conditions of the same rule imply; they are kept because the reference has
+# them and people read the table.
+IMPLIED = {
+    (3, "it has replicas"),  # Rules 1 and 2 took all without.
+    (3, "no replica replicates"),  # Only replicas that answer are counted as replicating.
+    (4, "some replicas answer, others do not"),  # Rules 2 and 3 took all and none.
+    (5, "a replica replicates"),  # Rules 1 to 4 took all silent primaries nobody replicates from.
+    (6, "a replica answers"),
+    (6, "a replica replicates"),
+    (7, "a replica answers"),
+    (7, "a replica replicates"),
+    (7, "the last probe failed half-way"),  # Rule 6 took the others.
+    (8, "commits wait for replicas"),  # There are no fewer than zero clients.
+    (9, "commits wait for replicas"),
+    (9, "its binary log is not proven to stand still"),  # Rule 8 took the others.
+    (12, "it answers"),  # Rules 1 to 4 again.
+    (13, "it answers"),
+    (14, "it answers"),
+    (15, "it answers"),
+    (15, "it has several replicas"),  # One alone cannot be some.
+}
+
+
+def weakened() -> Iterator[tuple[int, str, Rule]]:
+    """Yield each rule without one of its conditions, with its place in the table and the condition."""
+    for index, rule in enumerate(RULES):
+        for left_out in rule.conditions:
+            kept = tuple(condition for condition in rule.conditions if condition is not left_out)
+            yield index, left_out.text, Rule(rule.kind, kept)
+
+
+def changes_a_verdict(place: int, rule: Rule) -> bool:
+    """Return whether putting `rule` in the place of the one there changes what is found somewhere."""
+    kinds = (*ORDER, K.NO_PROBLEM)
+    return any(decides > place and kinds[decides] is not rule.kind and rule.holds(seen) for seen, decides in DECIDED)
+
+
+def test_every_condition_matters_unless_it_is_known_to_be_implied() -> None:
+    idle = {(index + 1, text) for index, text, rule in weakened() if not changes_a_verdict(index, rule)}
+    assert idle == IMPLIED
+
+
+def overlapping() -> Iterator[tuple[int, int, Circumstances]]:
+    """Yield each pair of rules that find different things and hold at once, where the earlier decides."""
+    found: set[tuple[int, int]] = set()
+    for seen in GRID:
+        decides, *others = [index for index, rule in enumerate(RULES) if rule.holds(seen)] or [0]
+        for later in others:
+            if (decides, later) not in found and RULES[decides].kind is not RULES[later].kind:
+                found.add((decides, later))
+                yield decides, later, seen
+
+
+def test_a_rule_moved_before_one_it_overlaps_with_changes_the_verdict() -> None:
+    pairs = list(overlapping())
+    assert {(0, 1), (1, 8), (4, 5), (4, 6), (7, 10), (8, 10), (9, 10), (8, 13)} <= {pair[:2] for pair in pairs}
+    for decides, later, seen in pairs:
+        rest = [rule for rule in RULES if rule is not RULES[later]]
+        moved = [*rest[:decides], RULES[later], *rest[decides:]]
+        assert judge(seen, moved) is RULES[later].kind is not judge(seen)
+
+
+def test_trace_shows_every_rule_and_one_that_decides() -> None:
+    rules = trace(see(answers=False, counts=(2, 2, 1), lagging=2))
+    assert [rule.number for rule in rules] == list(range(1, 16))
+    assert [rule.number for rule in rules if rule.decides] == [5]
+    assert [rule.number for rule in rules if rule.holds] == [5, 6]
+    for rule in rules:
+        assert rule.holds == all(condition.holds for condition in rule.conditions)
+
+
+@pytest.mark.parametrize("seen", [*GRID[::997], see(standstill=STILL), see(semi_sync=SemiSync(source_enabled=None))])
+def test_every_condition_says_what_it_saw(seen: Circumstances) -> None:
+    for rule in trace(seen):
+        for condition in rule.conditions:
+            assert condition.text
+            assert condition.seen
+
+
+def test_unreachable_primary_explains_why_it_is_not_dead() -> None:
+    seen = circumstances(a_primary(answers=False), [a_replica(1), a_replica(2, State.STOPPED)])
+    assert judge(seen) is K.UNREACHABLE_PRIMARY
+    dead = trace(seen)[1]
+    assert dead.kind is K.DEAD_PRIMARY
+    refuting = [condition for condition in dead.conditions if not condition.holds]
+    assert [(condition.text, condition.seen) for condition in refuting] == [
+        ("no replica replicates", "1 of 2 direct replicas replicate")
+    ]
