@@ -11,6 +11,8 @@ PYTHON := $(VENV)/bin/python
 BIN := $(VENV)/bin
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 export UV_PYTHON_DOWNLOADS := never
+# Twelve processes start at once in the demo and the tests: let them find compiled modules.
+unexport PYTHONDONTWRITEBYTECODE
 
 RUNS ?= 10
 MODE ?= kill
@@ -30,7 +32,7 @@ $(UV):
 
 $(VENV)/.complete: $(UV) pyproject.toml uv.lock protos/pyproject.toml protos/hatch_build.py $(shell find protos/primacy -name '*.proto')
 	@echo "==> installing the locked packages into $(VENV)"
-	@$(UV) sync --quiet --locked
+	@$(UV) sync --quiet --locked --compile-bytecode
 	@touch $@
 
 protos: setup ## Build the wheel of the contracts with its stubs into dist/

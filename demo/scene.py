@@ -12,11 +12,11 @@ from primacy.consensus.v1 import consensus_pb2
 
 from demo.failure import StoryFailed
 from demo.narrator import Narrator
-from demo.views import is_dead_primary, new_findings, new_primaries
+from demo.views import is_dead_primary, watch_findings, watch_primaries
 from services.ctl.client import Suite
 from services.ctl.follow import follow
 from services.ctl.group import blocked_findings
-from services.ctl.text import Cell, bad, dim, good, strong
+from services.ctl.text import Cell, bad, dim, good, strong, warn
 from services.ctl.views.findings import finding_name
 from services.ctl.views.plan import loss_line, phases_line, step_lines
 from services.ctl.views.status import blockers_lines
@@ -34,15 +34,24 @@ class Scene:
         narrator: Who tells it.
         killed: Endpoint of the primary that is going to be killed.
         killed_at_ns: Monotonic clock of the kill; 0 = not yet.
+        findings_watched: The first message about findings is here.
+        directory_watched: The first message about the directory is here.
         published: The new entry in the directory, once there is one.
     """
 
     narrator: Narrator
     killed: str
     killed_at_ns: int = 0
+    findings_watched: asyncio.Event = field(default_factory=asyncio.Event)
+    directory_watched: asyncio.Event = field(default_factory=asyncio.Event)
     published: asyncio.Future[consensus_pb2.Primary] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
+
+    async def watched(self) -> None:
+        """Wait until both streams have begun: nothing that happens from now on is missed."""
+        await self.findings_watched.wait()
+        await self.directory_watched.wait()
 
     def say(self, *parts: Cell) -> None:
         """Tell one thing with the time since the kill."""
@@ -52,18 +61,22 @@ class Scene:
     async def follow_findings(self, suite: Suite) -> None:
         """Tell of each finding about the killed primary, once; runs until cancelled."""
         told: set[str] = set()
-        async for finding in new_findings(suite):
-            if self.killed_at_ns and finding.orchestrator_code not in told and _about(finding, self.killed):
-                told.add(finding.orchestrator_code)
-                mark = bad if is_dead_primary(finding) else dim
-                self.say("analysis finds ", mark(finding_name(finding)), f": {finding.description}")
+        async for message in watch_findings(suite):
+            self.findings_watched.set()
+            for finding in message.changed:
+                if self.killed_at_ns and finding.orchestrator_code not in told and _about(finding, self.killed):
+                    told.add(finding.orchestrator_code)
+                    mark = bad if is_dead_primary(finding) else warn
+                    self.say("analysis finds ", mark(finding_name(finding)), f": {finding.description}")
 
     async def follow_directory(self, suite: Suite) -> None:
         """Tell of the first change of the directory after the kill; runs until cancelled."""
-        async for primary in new_primaries(suite):
-            if self.killed_at_ns and primary.epoch > 1 and not self.published.done():
-                self.say("the directory names ", good(endpoint_text(primary.endpoint)), f", epoch {primary.epoch}")
-                self.published.set_result(primary)
+        async for message in watch_primaries(suite):
+            self.directory_watched.set()
+            for primary in message.changed:
+                if self.killed_at_ns and primary.epoch > 1 and not self.published.done():
+                    self.say("the directory names ", good(endpoint_text(primary.endpoint)), f", epoch {primary.epoch}")
+                    self.published.set_result(primary)
 
 
 def _about(finding: analysis_pb2.Finding, instance: str) -> bool:

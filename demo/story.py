@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import shutil
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +33,7 @@ from tests.support.lab import Fleet, Lab, Writer
 TOPOLOGY: Final = "p -> r1 r2 r3"
 _CALL_TIMEOUT_S: Final = 3.0
 _WRITE_FOR_S: Final = 2.0
+_WATCH_WITHIN_S: Final = 10.0
 
 
 async def tell(narrator: Narrator) -> None:
@@ -45,11 +49,23 @@ async def tell(narrator: Narrator) -> None:
         fleet = await lab.deploy(TOPOLOGY, semi_sync=True)
         narrator.say(", ".join(f"{instance.name} {instance.endpoint}" for instance in fleet))
         narrator.stage(f"Starting {NODE_COUNT} nodes of primacy: discovery, analysis, recovery, consensus each")
-        with tempfile.TemporaryDirectory(prefix="primacy-demo-") as directory:
-            async with running_suite(fleet, Path(directory), lambda event: _report(narrator, event)) as nodes:
+        with _work_directory(narrator) as directory:
+            async with running_suite(fleet, directory, lambda event: _report(narrator, event)) as nodes:
                 await _act(narrator, fleet, nodes)
-                narrator.stage("Cleaning up")
+                narrator.stage("Stopping everything")
     narrator.say("all processes ended, all files removed")
+
+
+@contextlib.contextmanager
+def _work_directory(narrator: Narrator) -> Iterator[Path]:
+    """Make a directory for the suite; it is removed at the end, unless the demo fails: then its logs tell why."""
+    directory = Path(tempfile.mkdtemp(prefix="primacy-demo-"))
+    try:
+        yield directory
+    except BaseException:
+        narrator.say("logs are in ", strong(str(directory / "data")))
+        raise
+    shutil.rmtree(directory)
 
 
 def _report(narrator: Narrator, event: dict[str, Any]) -> None:
@@ -79,7 +95,7 @@ async def _act(narrator: Narrator, fleet: Fleet, nodes: tuple[Node, ...]) -> Non
         with Writer(list(fleet)) as writer:
             await _write(writer)
             narrator.say(f"{writer.count} writes acknowledged in {_WRITE_FOR_S:.0f} s")
-            successor = await _kill(narrator, suite, fleet, writer)
+            successor = await _kill(narrator, suite, fleet)
             await _resumed(writer, fleet.primary.endpoint)
             await _write(writer)
         proof = await prove(fleet, writer, successor)
@@ -93,7 +109,7 @@ async def _write(writer: Writer) -> None:
         raise StoryFailed("the application could not write at all")
 
 
-async def _kill(narrator: Narrator, suite: Suite, fleet: Fleet, writer: Writer) -> str:
+async def _kill(narrator: Narrator, suite: Suite, fleet: Fleet) -> str:
     """Kill the primary, tell what happens, and return the endpoint of its successor."""
     scene = Scene(narrator, fleet.primary.endpoint)
     async with Suite(await leader_first(suite), _CALL_TIMEOUT_S) as leading:
@@ -102,10 +118,13 @@ async def _kill(narrator: Narrator, suite: Suite, fleet: Fleet, writer: Writer) 
             asyncio.create_task(scene.follow_directory(leading)),
         ]
         try:
+            await asyncio.wait_for(scene.watched(), _WATCH_WITHIN_S)
             narrator.stage(f"Killing the primary: kill -9 {fleet.primary.pid}")
             scene.killed_at_ns = fleet.primary.kill()
             primary = await published(scene, suite)
             await show_recovery(scene, leading, primary.recovery_id)
+        except TimeoutError:
+            raise StoryFailed("the leading node does not tell what it sees") from None
         finally:
             for task in watching:
                 task.cancel()

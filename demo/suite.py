@@ -9,6 +9,7 @@ import os
 import random
 import socket
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +21,7 @@ from services.ctl.up.process import dies_with
 from tests.support.lab import Fleet
 
 NODE_COUNT: Final = 3
+_CRASHES_AT_MOST: Final = 3
 _START_TIMEOUT_S: Final = 120.0
 _STOP_TIMEOUT_S: Final = 20.0
 _SETTINGS_PREFIX: Final = "PRIMACY_"
@@ -79,11 +81,19 @@ async def _start(fleet: Fleet, directory: Path) -> asyncio.subprocess.Process:
 async def _follow(process: asyncio.subprocess.Process, report: Report, ready: asyncio.Future[tuple[Node, ...]]) -> None:
     """Report every event until the suite has ended; the first `ready` tells where the nodes are."""
     assert process.stdout is not None
+    crashes: Counter[str] = Counter()
     async for text in process.stdout:
         event = json.loads(text)
         report(event)
-        if event["event"] == "ready" and not ready.done():
+        if ready.done():
+            continue
+        if event["event"] == "ready":
             ready.set_result(parse_nodes(event["nodes"]))
+        elif event["event"] == "crashed":
+            name = f"{event['node']} {event['service']}"
+            crashes[name] += 1
+            if crashes[name] == _CRASHES_AT_MOST:
+                ready.set_exception(CtlError(f"{name} does not stay up: {event['last_words']}", Exit.UNAVAILABLE))
     if not ready.done():
         ready.set_exception(CtlError("the suite ended before it was ready", Exit.UNAVAILABLE))
 

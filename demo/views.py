@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from primacy.analysis.v1 import analysis_pb2, analysis_pb2_grpc
 from primacy.consensus.v1 import consensus_pb2, consensus_pb2_grpc
 from primacy.discovery.v1 import discovery_pb2, discovery_pb2_grpc
-from primacy.recovery.v1 import recovery_pb2
 
 from services.ctl.client import Suite
 from services.ctl.commands.status import node_status
@@ -59,33 +58,22 @@ async def opinions(suite: Suite) -> list[NodeOpinion]:
     ]
 
 
-async def new_findings(suite: Suite) -> AsyncIterator[analysis_pb2.Finding]:
-    """Yield findings as they come up, those that hold already included."""
+def watch_findings(suite: Suite) -> AsyncIterator[analysis_pb2.WatchFindingsResponse]:
+    """Yield what analysis says: the findings that hold, then changes and progress."""
     request = analysis_pb2.WatchFindingsRequest()
-    messages = suite.watch(
+    return suite.watch(
         Service.ANALYSIS, lambda channel: analysis_pb2_grpc.AnalysisServiceStub(channel).WatchFindings(request)
     )
-    async for message in messages:
-        for finding in message.changed:
-            yield finding
 
 
-async def new_primaries(suite: Suite) -> AsyncIterator[consensus_pb2.Primary]:
-    """Yield directory entries as they change, those there are already included."""
+def watch_primaries(suite: Suite) -> AsyncIterator[consensus_pb2.WatchPrimariesResponse]:
+    """Yield what the directory says: all entries, then changes and progress."""
     request = consensus_pb2.WatchPrimariesRequest()
-    messages = suite.watch(
+    return suite.watch(
         Service.CONSENSUS, lambda channel: consensus_pb2_grpc.RegistryServiceStub(channel).WatchPrimaries(request)
     )
-    async for message in messages:
-        for primary in message.changed:
-            yield primary
 
 
 def is_dead_primary(finding: analysis_pb2.Finding) -> bool:
     """Return whether a finding says that a primary is dead."""
     return finding.actionable and finding.orchestrator_code.startswith("DeadMaster")
-
-
-def fully_recovered(recovery: recovery_pb2.Recovery) -> bool:
-    """Return whether a recovery left nothing to do."""
-    return recovery.state == recovery_pb2.Recovery.STATE_SUCCEEDED

@@ -21,6 +21,7 @@ from services.consensus.model import (
     BootState,
     CoreSettings,
     CoreStatus,
+    Entry,
     Event,
     Heartbeat,
     HeartbeatAck,
@@ -65,7 +66,7 @@ class RaftCore:
         """
         self._member = Member(settings, boot, seed, now)
         self._elections = self._new_elections()
-        self._following = Following(self._member)
+        self._following = self._new_following()
         self._leading: Leading | None = None
         self._halted: InvariantViolated | None = None
         self._given_index = boot.applied_index
@@ -157,8 +158,15 @@ class RaftCore:
         member = self._member
         return member.role, member.term, member.commit_index, member.log.last_index, member.applied_index
 
+    def entries(self) -> tuple[Entry, ...]:
+        """Return the whole log, for tests and checks."""
+        return self._member.log.between(1, self._member.log.last_index)
+
     def _new_elections(self) -> Elections:
         return Elections(self._member)
+
+    def _new_following(self) -> Following:
+        return Following(self._member)
 
     def _new_leading(self) -> Leading:
         return Leading(self._member)

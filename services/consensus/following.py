@@ -33,10 +33,10 @@ class Following:
         if not self._accepts_leader(request.sender, request.term, request.promise_ns):
             self._refuse(request, 0, 0, promise_ns=0)
             return
-        if member.log.term_at(request.prev_index) != request.prev_term:
+        if not self.fits(request.prev_index, request.prev_term):
             self._refuse(request, *member.log.may_match(request.prev_index, request.prev_term), request.promise_ns)
             return
-        self._store(request.entries)
+        self.store(request.entries)
         match_index = request.prev_index + len(request.entries)
         member.advance_commit(min(request.commit, match_index))
         self._acknowledge(request, match_index)
@@ -80,7 +80,11 @@ class Following:
         member.restart_election_timer()
         return True
 
-    def _store(self, entries: tuple[Entry, ...]) -> None:
+    def fits(self, prev_index: int, prev_term: int) -> bool:
+        """Tell whether an Append behind that entry may be accepted (R1)."""
+        return self._member.log.term_at(prev_index) == prev_term
+
+    def store(self, entries: tuple[Entry, ...]) -> None:
         """Append what is new; truncate only at the first real conflict (R1, R2)."""
         member = self._member
         for position, entry in enumerate(entries):

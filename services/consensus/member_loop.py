@@ -20,11 +20,14 @@ from services.consensus.errors import CommandTooLarge, OutcomeUnknown, Overloade
 from services.consensus.machine import Machine, Result
 from services.consensus.model import (
     MILLISECOND,
+    NOBODY,
     Applied,
+    CoreSettings,
     CoreStatus,
     Entry,
     EntryKind,
     Event,
+    Heartbeat,
     InvariantViolated,
     LeaderLease,
     Leadership,
@@ -61,7 +64,7 @@ MAX_TURN_EVENTS: Final = 1_024
 MAX_TURN_NS: Final = 2 * MILLISECOND
 FLUSH_S: Final = 0.05
 """How long state rows wait for a batch to ride in (14.1)."""
-LATE_TICKS: Final = 4
+LATE_NS: Final = 40 * MILLISECOND
 
 
 class NotLeading(Exception):
@@ -75,8 +78,9 @@ class MemberLoop:
         self,
         core: RaftCore,
         machine: Machine,
+        settings: CoreSettings,
         *,
-        tick_s: float,
+        tick_ns: int,
         watch: StoreWatch,
         clock: Clock,
         wall_clock: WallClock,
@@ -87,7 +91,8 @@ class MemberLoop:
         Args:
             core: The member's core.
             machine: At the same applied index.
-            tick_s: How often timers are looked at.
+            settings: The core's.
+            tick_ns: How often timers are looked at while nobody leads.
             watch: Judges the store's health.
             clock: T1.
             wall_clock: T4.
@@ -102,13 +107,15 @@ class MemberLoop:
         self._told_leading = False
         self.watch = watch
         self._core = core
-        self._tick_s = tick_s
+        self._settings = settings
+        self._tick_ns = tick_ns
         self._clock = clock
         self._wall_clock = wall_clock
         self._halt = halt
         self._halted = False
         self._now = clock()
-        self._last_tick = self._now
+        self._tick_due = self._now
+        self._round_at = self._now
         self._inbox: deque[Event] = deque()
         self._scheduled = False
         self._durable_batch = 0
@@ -126,7 +133,7 @@ class MemberLoop:
         self._loop = asyncio.get_running_loop()
         self._writer = writer
         self._transport = transport
-        self._timer = self._loop.call_later(self._tick_s, self._tick)
+        self._schedule_tick(self._tick_ns)
 
     def stop(self) -> None:
         """Run no more; waiters learn that their outcome is unknown (P5)."""
@@ -244,17 +251,30 @@ class MemberLoop:
 
     def _tick(self) -> None:
         now = self._read_clock()
-        late = now - self._last_tick > 2 * LATE_TICKS * self._tick_s * 1e9
-        self._last_tick = now
-        # After a stall the messages that queued meanwhile are stepped before time is (T3).
-        self._timer = self._loop.call_later(self._tick_s * (LATE_TICKS if late else 1), self._tick)
-        if late:
+        if now - self._tick_due > LATE_NS:
+            # After a stall the messages that queued meanwhile are stepped before time is (T3).
+            self._schedule_tick(LATE_NS)
             return
         self.watch.tick(now)
         self._health_changed()
         self._inbox.append(Tick())
         if not self._scheduled:
             self._turn()
+        self._schedule_tick(self._next_tick_ns())
+
+    def _next_tick_ns(self) -> int:
+        """Return how long nothing can be due: idle members tick rarely, and nothing depends on how often (T3)."""
+        now, status = self._now, self._core.status()
+        if status.role is Role.LEADER:
+            return max(MILLISECOND, self._round_at + self._settings.heartbeat - now)
+        if status.role is Role.FOLLOWER and status.leader != NOBODY and status.leader_contact_at is not None:
+            # No election starts before this (5); each heartbeat moves it.
+            return max(self._tick_ns, status.leader_contact_at + self._settings.election_min - now)
+        return self._tick_ns
+
+    def _schedule_tick(self, delay_ns: int) -> None:
+        self._tick_due = self._now + delay_ns
+        self._timer = self._loop.call_later(delay_ns / 1e9, self._tick)
 
     def _read_clock(self) -> int:
         self._now = max(self._now, self._clock())
@@ -267,6 +287,8 @@ class MemberLoop:
             self._submitted.append((batch.number, batch.last_index, batch.last_term))
             self._submit(StoreWrite.of_batch(batch))
         for outgoing in output.messages:
+            if isinstance(outgoing.message, Heartbeat):
+                self._round_at = self._now
             if outgoing.after_batch > self._durable_batch:
                 self._held.append(outgoing)
             else:

@@ -71,7 +71,8 @@ class Node:
         self.loop = MemberLoop(
             core,
             Machine(stored.mark, stored.tables),
-            tick_s=settings.tick.total_seconds(),
+            settings.core(),
+            tick_ns=nanoseconds(settings.tick),
             watch=StoreWatch(nanoseconds(settings.store_slow), nanoseconds(settings.store_stall)),
             clock=boottime_ns,
             wall_clock=lambda: time.time_ns() // 1_000_000,
@@ -137,7 +138,7 @@ class Node:
         self.loop.stop()
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.wait(self._tasks, timeout=_STOP_GRACE_S)
         await asyncio.gather(self._api.grpc.stop(_STOP_GRACE_S), self._raft.grpc.stop(None))
         await asyncio.to_thread(self._writer.stop, _FLUSH_S)
         self._store.close()

@@ -120,9 +120,10 @@ class Lane:
             if self.connected:
                 self.connected = False
                 self._broke()
+            pause_s = backoff_s * random.uniform(0.5, 1.0)  # noqa: S311  Jitter, not a secret.
             with contextlib.suppress(TimeoutError):
-                pause_s = backoff_s * random.uniform(0.5, 1.0)  # noqa: S311  Jitter, not a secret.
-                await asyncio.wait_for(self._again.wait(), pause_s)
+                async with asyncio.timeout(pause_s):
+                    await self._again.wait()
 
     async def _session(self) -> None:
         self.channel = self._open_channel(self._endpoint)

@@ -90,7 +90,7 @@ class Progress:
 
         It may be lost, or it waits for a slow disk; only the first case needs its entries again.
         """
-        if (self.probe_sent or self._inflight) and sent_at >= self.appended_at:
+        if (self.probe_sent or self._inflight) and sent_at > self.appended_at:
             self.nudge = True
 
     def view(self) -> PeerProgress:

@@ -27,6 +27,8 @@ SERVICES: Final = tuple(
 RAFT_SERVICES: Final = ("primacy.consensus.v1.RaftService",)
 PROGRESS_S: Final = 1.0
 """A watch that is quiet for so long says that it lives."""
+MIN_EXTENSION_NS: Final = 30_000_000
+"""Growth of a lease's validity that is worth a push: half a heartbeat."""
 MAX_CHUNK_BYTES: Final = 1024 * 1024
 _RETRY: Final = COMMON_ERRORS[NoLeader].details
 ERRORS: Final[ErrorTable] = {
@@ -130,15 +132,16 @@ class LeaseServicer(pb_grpc.LeaseServiceServicer):
 
     async def _push(self, name: str, token: int, reader: asyncio.Future[None]) -> AsyncIterator[pb.KeepAliveResponse]:
         signal = self._app.loop.lease_changed
-        told = 0
+        told, seq = 0, 0
         while not reader.done():
             count = signal.count
             validity = self._app.validity(name, token)
             if validity is None:
                 yield pb.KeepAliveResponse(state=pb.KeepAliveResponse.STATE_LOST)
                 return
-            if validity.valid_until_ns > told:
-                told = validity.valid_until_ns
+            # Every acknowledgement extends the leader lease a little; one push a heartbeat is enough.
+            if validity.lease_seq > seq or validity.valid_until_ns >= told + MIN_EXTENSION_NS:
+                told, seq = validity.valid_until_ns, validity.lease_seq
                 yield pb.KeepAliveResponse(state=pb.KeepAliveResponse.STATE_LIVE, validity=self._validity(validity))
             await signal.wait_beyond(count, PROGRESS_S)
 

@@ -23,7 +23,9 @@ class Signal:
         if self.count > count:
             return True
         try:
-            await asyncio.wait_for(self._event.wait(), within_s)
+            # Not `wait_for`: in Python 3.11 it can swallow a cancellation.
+            async with asyncio.timeout(within_s):
+                await self._event.wait()
         except TimeoutError:
             return False
         return True

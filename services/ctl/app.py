@@ -10,6 +10,7 @@ import typer
 from services.ctl.commands.discover import discover
 from services.ctl.commands.explain import explain
 from services.ctl.commands.findings import findings
+from services.ctl.commands.health import health
 from services.ctl.commands.plan import plan
 from services.ctl.commands.primaries import primaries
 from services.ctl.commands.recover import recover
@@ -22,6 +23,7 @@ from services.ctl.failure import EXIT_CODES
 _COMMANDS: Final[tuple[Callable[..., Any], ...]] = (
     up,
     status,
+    health,
     discover,
     topology,
     findings,

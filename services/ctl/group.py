@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grpc
 from primacy.consensus.v1 import consensus_pb2, consensus_pb2_grpc
 from primacy.recovery.v1 import recovery_pb2, recovery_pb2_grpc
 
@@ -40,7 +41,18 @@ async def leader_first(suite: Suite) -> tuple[Node, ...]:
     except CtlError:
         return suite.nodes
     leader = node_of(group.leader) if group.HasField("leader") else None
-    return union((leader,) if leader else (), suite.nodes)
+    return union((leader,) if leader else await _leading(suite), suite.nodes)
+
+
+async def _leading(suite: Suite) -> tuple[Node, ...]:
+    """Return which of the named nodes say that they lead, newest term first."""
+    answers = await suite.every(Service.CONSENSUS, get_status)
+    leaders = [
+        (answer.value.term, answer.node)
+        for answer in answers
+        if answer.value is not None and answer.value.role == consensus_pb2.ROLE_LEADER
+    ]
+    return tuple(node for _, node in sorted(leaders, reverse=True))
 
 
 async def group_status(suite: Suite) -> consensus_pb2.GetStatusResponse:
@@ -49,11 +61,13 @@ async def group_status(suite: Suite) -> consensus_pb2.GetStatusResponse:
     Raises:
         CtlError: No consensus service answers.
     """
+    return await suite.first(Service.CONSENSUS, get_status)
+
+
+async def get_status(channel: grpc.aio.Channel, timeout_s: float) -> consensus_pb2.GetStatusResponse:
+    """Ask one member for its view of the group."""
     request = consensus_pb2.GetStatusRequest()
-    return await suite.first(
-        Service.CONSENSUS,
-        lambda channel, timeout: consensus_pb2_grpc.GroupServiceStub(channel).GetStatus(request, timeout=timeout),
-    )
+    return await consensus_pb2_grpc.GroupServiceStub(channel).GetStatus(request, timeout=timeout_s)
 
 
 async def blocked_findings(suite: Suite, cluster_id: str = "") -> list[recovery_pb2.BlockedFinding] | None:

@@ -99,6 +99,7 @@ class DiscoveryApp:
         self._wake = asyncio.Event()
         self._first_round = {*settings.seeds, *self._topology.instances}
         self._ready = asyncio.Event()
+        self._started = asyncio.Event()
         self._tasks: asyncio.TaskGroup | None = None
         self._last_probe_ns = clock.boottime_ns()
 
@@ -109,6 +110,7 @@ class DiscoveryApp:
         self._prober = prober
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
+            self._started.set()
             now_ns = self._clock.boottime_ns()
             for key in self._first_round:
                 self._add(key, now_ns)
@@ -181,8 +183,8 @@ class DiscoveryApp:
         self._unseen.discard(key)
         self._failed.pop(key, None)
         self._schedule.remove(key)
-        assert self._prober is not None
-        self._prober.forget(key)
+        if self._prober is not None:
+            self._prober.forget(key)
 
     def _routine_depth(self, key: InstanceKey, now_ns: int) -> ProbeDepth:
         period_ns = self._settings.full_probe_period.total_seconds() * _NS
@@ -209,7 +211,11 @@ class DiscoveryApp:
             del self._running[key]
             for timer in timers:
                 timer.cancel()
-        self._absorb(result)
+        try:
+            self._absorb(result)
+        except Exception:  # One instance that we do not understand must not end the watch over all others.
+            log.exception("discovery.result_not_understood", extra={"instance": str(key)})
+            self._schedule.after_probe(key, result.finished_ns, answered=False, chance=0.5)
         return result
 
     def _slow_timers(self, key: InstanceKey) -> list[asyncio.TimerHandle]:
@@ -369,6 +375,7 @@ class DiscoveryApp:
         Raises:
             InstanceUnreachable, AccountRefused, InstanceNotRead: The server was never seen, and could not be read now.
         """
+        await self._started.wait()
         self._forgotten.remove(key)
         self._add(key, self._clock.boottime_ns())
         first = await self._probe(key, ProbeDepth.FULL)
@@ -407,6 +414,7 @@ class DiscoveryApp:
         Raises:
             InstanceUnknown: It is not known.
         """
+        await self._started.wait()
         self.instance(key)
         running = self._running.get(key)
         if running is not None:

@@ -154,14 +154,14 @@ def _with_dynamic(instance: Instance, rows: ProbeRows, now: datetime) -> Instanc
 def _with_status(instance: Instance, variables: Rows | None, status: Rows | None) -> Instance:
     semi_sync = instance.semi_sync
     if variables is not None:
-        semi_sync = _with_semi_sync_variables(semi_sync, _by_name(variables))
+        semi_sync = _with_semi_sync_variables(semi_sync, _by_name(variables), instance.flavor)
     if status is None:
         return replace(instance, semi_sync=semi_sync)
     found = _by_name(status)
     uptime = found.get("uptime", "")
     semi_sync = replace(
         semi_sync,
-        source_status=switch(found.get("status", found.get("source_status"))),
+        source_status=switch(found.get("source_status")),
         clients=_optional_number(found.get("source_clients")),
         replica_status=switch(found.get("replica_status")),
     )
@@ -172,12 +172,15 @@ def _with_status(instance: Instance, variables: Rows | None, status: Rows | None
     )
 
 
-def _with_semi_sync_variables(semi_sync: SemiSync, found: Mapping[str, str]) -> SemiSync:
+def _with_semi_sync_variables(semi_sync: SemiSync, found: Mapping[str, str], flavor: Flavor | None) -> SemiSync:
     timeout = found.get("source_timeout", "")
+    count = _optional_number(found.get("source_wait_for_replica_count"))
+    if flavor is Flavor.MARIADB and "source_enabled" in found:
+        count = 1  # MariaDB has no such variable: one acknowledgement is all it ever waits for.
     return replace(
         semi_sync,
         source_enabled=switch(found.get("source_enabled")),
-        wait_for_replica_count=_optional_number(found.get("source_wait_for_replica_count")),
+        wait_for_replica_count=count,
         timeout=timedelta(milliseconds=int(timeout)) if timeout.isdigit() else None,
         replica_enabled=switch(found.get("replica_enabled")),
     )

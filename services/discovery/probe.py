@@ -76,6 +76,7 @@ class Session:
         self._dialect: Dialect | None = None
         self._last = Instance(key)
         self._unavailable: set[str] = set()
+        self._told: set[str] = set()
         self._aborted = False
 
     def read(self, depth: ProbeDepth) -> Instance | ProbeFailure:
@@ -168,7 +169,7 @@ class Session:
                 if refused in _MANDATORY:
                     error.completed = error.completed or ([()] if rows else [])
                     raise
-                self._unavailable.add(refused)
+                self._note_refused(refused, error)
                 results = error.completed
                 left_after = list(left)[len(results) + 1 :]
             else:
@@ -176,6 +177,13 @@ class Session:
             rows |= {name: list(found) for name, found in zip(left, results, strict=False)}
             left = {name: statements[name] for name in left_after}
         return rows
+
+    def _note_refused(self, name: str, error: MysqlError) -> None:
+        self._unavailable.add(name)
+        if name not in self._told:
+            self._told.add(name)
+            fields = {"instance": str(self.key), "what": name, "number": error.number, "error": error.problem}
+            log.warning("discovery.reading_refused", extra=fields)
 
     @property
     def descriptor(self) -> int:
@@ -223,7 +231,7 @@ class PymysqlProber:
         self._loop = asyncio.get_running_loop()
         self._sessions: dict[InstanceKey, Session] = {}
         self._watched: dict[InstanceKey, int] = {}
-        self._hung: dict[InstanceKey, asyncio.Future[Instance | ProbeFailure]] = {}
+        self._reading: dict[InstanceKey, asyncio.Future[Instance | ProbeFailure]] = {}
         self._healthy = _Lane("probe-healthy", settings.healthy_lane)
         self._suspect = _Lane("probe-suspect", settings.suspect_lane)
 
@@ -238,28 +246,36 @@ class PymysqlProber:
     async def _outcome(
         self, key: InstanceKey, depth: ProbeDepth, deadline_s: float, lane: _Lane
     ) -> Instance | ProbeFailure:
-        if key in self._hung:
+        hung = self._reading.get(key)
+        if hung is not None:
             lane.places.release()
-            await asyncio.wait((self._hung[key],), timeout=deadline_s)
+            await asyncio.wait((hung,), timeout=deadline_s)
             return ProbeFailure(FailureKind.TIMEOUT, 0, "an earlier probe still hangs")
         session = self._sessions.setdefault(key, Session(key, self._settings, self._clock))
         self._unwatch(key)
         reading = self._loop.run_in_executor(lane.pool, session.read, depth)
-        reading.add_done_callback(lambda _: lane.places.release())
+        self._reading[key] = reading
+        reading.add_done_callback(lambda _: self._note_end(session, lane))
         done, _ = await asyncio.wait((reading,), timeout=deadline_s)
         if done:
-            self._watch(session)
             return reading.result()
         session.abort()
-        self._hung[key] = reading
-        reading.add_done_callback(lambda _: self._hung.pop(key, None))
         return ProbeFailure(FailureKind.TIMEOUT, 0, f"no answer within {deadline_s * 1000:.0f} ms")
+
+    def _note_end(self, session: Session, lane: _Lane) -> None:
+        """The thread has returned: free its place, watch the connection from now on."""
+        lane.places.release()
+        del self._reading[session.key]
+        if self._sessions.get(session.key) is session:
+            self._watch(session)
+        else:  # Forgotten while it was being read.
+            session.close()
 
     def forget(self, key: InstanceKey) -> None:
         """Close the connection to a server."""
         self._unwatch(key)
         session = self._sessions.pop(key, None)
-        if session is not None and key in self._hung:
+        if session is not None and key in self._reading:
             session.abort()
         elif session is not None:
             session.close(politely=True)
@@ -273,7 +289,7 @@ class PymysqlProber:
 
     def _watch(self, session: Session) -> None:
         descriptor = session.descriptor
-        if descriptor >= 0 and self._sessions.get(session.key) is session:
+        if descriptor >= 0:
             self._watched[session.key] = descriptor
             self._loop.add_reader(descriptor, self._readable, session)
 

@@ -136,10 +136,8 @@ def _make_engine(url: str) -> sa.Engine:
 
 
 def _migrate(connection: sa.Connection) -> None:
-    version = sa.table("discovery_version", sa.column("version_num"))
-    if sa.inspect(connection).has_table(version.name):
-        if connection.execute(sa.select(version.c.version_num)).scalar() == SCHEMA_VERSION:
-            return
+    if _version(connection) == SCHEMA_VERSION:
+        return
     from alembic import command  # 10 MB of memory: only when there is something to migrate.
     from alembic.config import Config
 
@@ -147,6 +145,14 @@ def _migrate(connection: sa.Connection) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def _version(connection: sa.Connection) -> str | None:
+    version = sa.table("discovery_version", sa.column("version_num"))
+    if not sa.inspect(connection).has_table(version.name):
+        return None
+    found: str | None = connection.execute(sa.select(version.c.version_num)).scalar()
+    return found
 
 
 def _shown(url: str) -> str:

@@ -154,9 +154,11 @@ class Topology:
         touched = self._place_all(affected)
         return self._publish(affected, now, raw={key: instance}, touched=touched)
 
-    def _place_all(self, keys: Iterable[InstanceKey]) -> set[str]:
+    def _place_all(self, keys: set[InstanceKey]) -> set[str]:
+        """Place the trees of some instances, and add all their members to `keys`; return the clusters concerned."""
         touched: set[str] = set()
         for tree in self._graph.trees(keys):
+            keys.update(tree.depths)
             touched |= self._place(tree)
         return touched
 

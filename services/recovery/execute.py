@@ -46,8 +46,10 @@ _STEPS: Final[dict[StepKind, Callable[[Work], StepResult]]] = {
     StepKind.PROMOTE: promote,
     StepKind.REPOINT: repoint,
 }
-_ATTEMPTS: Final = {StepKind.FENCE: 1, StepKind.FREEZE: 1}
+_ATTEMPTS: Final = {StepKind.FENCE: 1, StepKind.FREEZE: 2}
 _DEFAULT_ATTEMPTS: Final = 3
+_IMPATIENT: Final = (StepKind.FENCE, StepKind.FREEZE)
+"""Steps that everybody else waits for: one time-out is enough to go on without that server."""
 _READER: Final = 0
 """Token of sessions that only read: no executor has it, and the lock is not taken."""
 
@@ -156,6 +158,8 @@ class MysqlExecutor:
                     sent = sent or session.changed
                     problem = describe(error)
                     slot.drop()
+                    if kind in _IMPATIENT and isinstance(error, ServerTimeout):
+                        break
                 except MysqlError as error:
                     remaining = command.step.statements
                     return StepResult(number, StepState.FAILED, error=describe(error), remaining=remaining)

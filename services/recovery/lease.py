@@ -10,12 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 from services.recovery.model import LeaseLost
 
 MARGIN_NS: Final = 20_000_000
 """By how much the lease must outlast a statement (rule F4)."""
+
+
+def nanoseconds(span: timedelta) -> int:
+    """Return a span in nanoseconds."""
+    return span // timedelta(microseconds=1) * 1000
 
 
 @dataclass(frozen=True, slots=True)

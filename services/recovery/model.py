@@ -201,6 +201,11 @@ class Recovery:
     fencing_token: int = 0
     phases: tuple[PhaseTiming, ...] = ()
 
+    @property
+    def counts_as_promotion(self) -> bool:
+        """Anti-flapping counts it once it succeeded."""
+        return self.kind is RecoveryKind.DEAD_PRIMARY
+
     def last_step(self, kind: StepKind, instance: InstanceKey | None = None) -> Step | None:
         """Return the newest step of a kind (of an instance, where given), or None."""
         for step in reversed(self.steps):

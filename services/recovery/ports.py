@@ -16,6 +16,24 @@ class JournalUnavailable(Exception):
     """The journal did not answer, or not in time: what was asked may or may not have happened; ask again."""
 
 
+class JournalRefused(Exception):
+    """The journal refused a write for a reason that repeating it does not change."""
+
+
+class LeaseRefused(Exception):
+    """The lease was not granted."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        """Keep why.
+
+        Args:
+            reason: `LEASE_HELD`, `NOT_LEADER`, or the name of a gRPC status.
+            message: For people.
+        """
+        super().__init__(f"{reason}: {message}")
+        self.reason = reason
+
+
 class Clock(Protocol):
     """Time, for the edge."""
 

@@ -14,11 +14,10 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
-from services.recovery.lease import LeaseGuard
+from services.recovery.lease import LeaseGuard, nanoseconds
 from services.recovery.machine import Command, RecoveryMachine, StepResult, Turn
 from services.recovery.model import LeaseLost, Primary, Recovery, StepKind, StepState
 from services.recovery.ports import Clock, Directory, Executor, Journal, JournalUnavailable
-from services.recovery.session import nanoseconds
 from services.shared.runtime.errors import StaleFencingToken
 from services.shared.topology.instance import TopologySnapshot
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from services.recovery.lease import LeaseGuard
+from services.recovery.lease import LeaseGuard, nanoseconds
 from services.recovery.model import LeaseLost
 from services.shared.mysql.connect import ConnectionSettings, MysqlConnection, Row, StatementFailed
 from services.shared.mysql.dialect import flavor_of
@@ -42,11 +42,6 @@ def token_of(program: str) -> int | None:
     """Return the token in a program name, or None when it is not one of an executor."""
     digits = program.removeprefix(_PREFIX)
     return int(digits) if program.startswith(_PREFIX) and digits.isdigit() else None
-
-
-def nanoseconds(span: timedelta) -> int:
-    """Return a span in nanoseconds."""
-    return span // timedelta(microseconds=1) * 1000
 
 
 class FencedSession:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from services.consensus.model import MILLISECOND, PeerUnreachable, StoreHealth
+from services.consensus.model import MILLISECOND, PeerUnreachable, Role, StoreHealth
 
 if TYPE_CHECKING:
     from tests.simulation.node import Node
@@ -25,6 +25,7 @@ class Nemesis:
         """Put everything right again."""
         world = self._world
         world.cut.clear()
+        world.late.clear()
         for node in world.nodes:
             node.disk_stuck_until = 0
             if not node.up:
@@ -40,16 +41,30 @@ class Nemesis:
         if world.now >= world.weights.fault_time:
             return
         name = world.rng.choices(self._names, self._chances)[0]
-        node = world.rng.choice(world.nodes)
+        node = self._aim()
         world.remark(f"nemesis {name} {node.member_id}")
         getattr(self, f"_{name}")(node)
         self._plan()
 
-    def _crash(self, node: Node) -> None:
-        if node.up:
+    def bounce(self, node: Node, life: int) -> None:
+        """Crash a member in that life, and start it again soon."""
+        if node.up and node.life == life:
             node.crash()
-            if self._world.rng.random() < 0.5:  # A quick bounce.
-                self._world.schedule(self._world.rng.randint(1, 100) * MILLISECOND, self._restart, node)
+            self._world.schedule(self._world.rng.randint(1, 100) * MILLISECOND, self._restart, node)
+
+    def _aim(self) -> Node:
+        """Choose a victim: the leader often, else any."""
+        world = self._world
+        leaders = [node for node in world.nodes if node.running and node.leadership.role is Role.LEADER]
+        return world.rng.choice(
+            leaders if leaders and world.rng.random() < world.weights.aim_at_leader else world.nodes
+        )
+
+    def _crash(self, node: Node) -> None:
+        if self._world.rng.random() < 0.5:
+            self.bounce(node, node.life)
+        elif node.up:
+            node.crash()
 
     def _restart(self, node: Node) -> None:
         if not node.up:
@@ -70,13 +85,22 @@ class Nemesis:
             self._cut(other.member_id, node.member_id)
 
     def _one_way(self, node: Node) -> None:
-        other = self._world.rng.choice(self._world.nodes)
-        self._cut(node.member_id, other.member_id)
+        self._cut(node.member_id, self._other(node).member_id)
 
     def _link(self, node: Node) -> None:
-        other = self._world.rng.choice(self._world.nodes)
+        other = self._other(node)
         self._cut(node.member_id, other.member_id)
         self._cut(other.member_id, node.member_id)
+
+    def _clog(self, node: Node) -> None:
+        """Make everything that comes to a member late."""
+        extra = self._world.rng.choice((30, 100, 200, 280)) * MILLISECOND
+        for other in self._world.nodes:
+            self._world.late[other.member_id, node.member_id] = extra
+
+    def _other(self, node: Node) -> Node:
+        """Choose another member; in a group of one there is none."""
+        return self._world.rng.choice([other for other in self._world.nodes if other is not node] or [node])
 
     def _cut(self, sender: int, receiver: int) -> None:
         self._world.cut.add((sender, receiver))
@@ -86,6 +110,7 @@ class Nemesis:
 
     def _heal(self, node: Node) -> None:
         self._world.cut.clear()
+        self._world.late.clear()
 
     def _slow_disk(self, node: Node) -> None:
         node.disk_stuck_until = self._world.now + self._world.rng.choice((50, 300, 1000, 3000)) * MILLISECOND

@@ -6,7 +6,7 @@ it was told until that ends.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from services.consensus.commands import GrantLease, decode_command, encode_command
@@ -14,9 +14,7 @@ from services.consensus.lease_table import Lease
 from services.consensus.machine import RECOVERY_LEASE, Machine
 from services.consensus.model import (
     NOBODY,
-    AppendAck,
     Applied,
-    BootState,
     CoreSettings,
     Entry,
     EntryKind,
@@ -39,9 +37,8 @@ from services.consensus.model import (
     StoreHealth,
     StoreHealthChanged,
     Tick,
-    VoteResponse,
 )
-from tests.simulation.defects import Defect, DefectiveCore
+from tests.simulation.defects import DefectiveCore, waits_for_disk
 from tests.simulation.disk import Disk
 
 if TYPE_CHECKING:
@@ -103,7 +100,7 @@ class Node:
     def start(self) -> None:
         """Boot from the disk."""
         world = self.world
-        boot = self._boot_state()
+        boot = self.disk.boot()
         self.core = DefectiveCore(self.settings, boot, world.rng.getrandbits(64), self.clock(), world.defect)
         self.machine = Machine()
         for entry in boot.entries[: boot.applied_index]:
@@ -168,14 +165,6 @@ class Node:
             session = f"{self.member_id}.{self.life}"
             self.propose(encode_command(GrantLease(RECOVERY_LEASE, self.member_id, session)), executor.wanted)
 
-    def _boot_state(self) -> BootState:
-        boot, defect = self.disk.boot(), self.world.defect
-        if defect is Defect.VOTE_FORGOTTEN:
-            return replace(boot, hard_state=replace(boot.hard_state, voted_for=NOBODY))
-        if defect is Defect.NO_QUIET_AFTER_START:
-            return replace(boot, hard_state=replace(boot.hard_state, promise_max_ns=0))
-        return boot
-
     def take(self, event: Event) -> None:
         if self.paused_until > self.world.now:
             self._backlog.append(event)
@@ -217,7 +206,7 @@ class Node:
         self.disk.waiting.extend(output.persist)
         self._begin_write()
         for outgoing in output.messages:
-            if self._barrier(outgoing) > self.durable_number:
+            if outgoing.after_batch > self.durable_number and waits_for_disk(self.world.defect, outgoing.message):
                 self._held.append(outgoing)
             else:
                 self.world.send(self, outgoing)
@@ -236,14 +225,6 @@ class Node:
             self._read_answered(read)
         self._answer_reads()
 
-    def _barrier(self, outgoing: Outgoing) -> int:
-        defect, message = self.world.defect, outgoing.message
-        if defect is Defect.ACK_BEFORE_FSYNC and isinstance(message, AppendAck):
-            return 0
-        if defect is Defect.VOTE_BEFORE_FSYNC and isinstance(message, VoteResponse):
-            return 0
-        return outgoing.after_batch
-
     # Disk.
 
     def _begin_write(self) -> None:
@@ -254,6 +235,7 @@ class Node:
         if self.disk_stuck_until > self.world.now:
             duration += self.disk_stuck_until - self.world.now
         self.world.schedule(duration, self._written, self.life)
+        self.world.writing(self, duration)
 
     def _written(self, life: int) -> None:
         if life != self.life:

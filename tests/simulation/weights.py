@@ -32,6 +32,8 @@ class Weights:
     executor_pause: int
     nemesis_pause: int
     nemesis: tuple[tuple[str, float], ...]
+    aim_at_leader: float
+    crash_in_write: float
     drift_ppm: tuple[int, ...]
     election_max: int
     window: int
@@ -50,7 +52,7 @@ def draw_weights(rng: random.Random, fault_seconds: float) -> Weights:
         drop=0.0 if calm else rng.choice((0.0, 0.01, 0.05, 0.2)),
         duplicate=rng.choice((0.0, 0.02, 0.1)),
         delay_min=rng.choice((100_000, MILLISECOND)),
-        delay_max=rng.choice((1, 5, 20, 60, 200)) * MILLISECOND,
+        delay_max=rng.choice((1, 5, 20, 60, 150)) * MILLISECOND,
         tail_chance=0.0 if calm else rng.choice((0.0, 0.01, 0.05)),
         tail_max=rng.choice((500, 1500, 4000)) * MILLISECOND,
         fsync_min=rng.choice((100_000, MILLISECOND)),
@@ -58,8 +60,10 @@ def draw_weights(rng: random.Random, fault_seconds: float) -> Weights:
         client_pause=rng.choice((2, 10, 50, 300)) * MILLISECOND,
         read_share=rng.choice((0.0, 0.2, 0.6)),
         executor_pause=rng.choice((10, 40, 100)) * MILLISECOND,
-        nemesis_pause=rng.choice((50, 150, 400, 1000)) * MILLISECOND,
+        nemesis_pause=rng.choice((50, 150, 400, 900)) * MILLISECOND,
         nemesis=_draw_nemesis(rng),
+        aim_at_leader=rng.choice((0.2, 0.6, 0.9)),
+        crash_in_write=rng.choice((0.0, 0.0, 0.002, 0.02)),
         drift_ppm=tuple(rng.choice((-10_000, 10_000, rng.randint(-10_000, 10_000))) for _ in range(count)),
         election_max=rng.choice((450, 600, 900)) * MILLISECOND,
         window=rng.choice((2, 4, 64)),
@@ -83,8 +87,8 @@ _NEMESES = (
 
 
 def _draw_nemesis(rng: random.Random) -> tuple[tuple[str, float], ...]:
-    weights = {name: rng.choice((0.0, 0.3, 1.0, 3.0)) for name in _NEMESES}
+    weights = {name: rng.choice((0.0, 0.0, 0.3, 1.0, 4.0)) for name in _NEMESES}
     weights["restart"] = max(weights["restart"], weights["crash"] / 2, 0.3)
-    weights["heal"] = max(weights["heal"], 0.5)
+    weights["heal"] = max(weights["heal"], 0.2)
     weights["everybody"] *= 0.2
     return tuple(weights.items())

@@ -56,6 +56,7 @@ class World:
         self.defect = defect
         self.now = 0
         self.cut: set[tuple[int, int]] = set()
+        self.late: dict[tuple[int, int], int] = {}  # Link -> extra delay.
         self.calm = False
         self.trace_hash = 0
         self.event_count = 0
@@ -107,7 +108,13 @@ class World:
             return
         copies = 2 if not self.calm and rng.random() < weights.duplicate else 1
         for _ in range(copies):
-            self.schedule(self._delay(), self._deliver, node.member_id, outgoing)
+            delay = self._delay() + self.late.get((node.member_id, outgoing.to), 0)
+            self.schedule(delay, self._deliver, node.member_id, outgoing)
+
+    def writing(self, node: Node, duration: int) -> None:
+        """A member began to write: sometimes it does not live to see the end."""
+        if not self.calm and self.rng.random() < self.weights.crash_in_write:
+            self.schedule(self.rng.randint(0, duration), self._nemesis.bounce, node, node.life)
 
     def new_waiter(self) -> int:
         """Return a name for a proposal or a read."""

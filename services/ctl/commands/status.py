@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from primacy.consensus.v1 import consensus_pb2 as pb
-from primacy.consensus.v1 import consensus_pb2_grpc
-
 from services.ctl.client import Suite
 from services.ctl.failure import CtlError, Exit
-from services.ctl.group import blocked_findings, known_nodes
+from services.ctl.group import blocked_findings, get_status, known_nodes
+from services.ctl.health import SERVING, check
 from services.ctl.nodes import Node, Service
 from services.ctl.session import (
     DEFAULT_NODES,
@@ -22,7 +18,7 @@ from services.ctl.session import (
     TimeoutOption,
     run,
 )
-from services.ctl.views.status import SERVING, NodeStatus, differing_states, status_lines
+from services.ctl.views.status import NodeStatus, differing_states, status_lines
 from services.shared.runtime.clock import utc_now
 
 
@@ -61,34 +57,11 @@ def _json(status: NodeStatus) -> dict[str, object]:
 
 async def node_status(suite: Suite, node: Node) -> NodeStatus:
     """Ask one node everything at once."""
-    request = pb.GetStatusRequest()
-    asking = suite.every(
-        Service.CONSENSUS,
-        lambda channel, timeout: consensus_pb2_grpc.GroupServiceStub(channel).GetStatus(request, timeout=timeout),
-        (node,),
-    )
-    (answer,), health = await asyncio.gather(asking, _healths(suite, node))
+    (answer,), health = await asyncio.gather(suite.every(Service.CONSENSUS, get_status, (node,)), _healths(suite, node))
     states = {service.label: state for service, state in zip(Service, health, strict=True)}
     return NodeStatus(str(node), answer.value, str(answer.error or ""), states)
 
 
 async def _healths(suite: Suite, node: Node) -> list[str]:
-    return await asyncio.gather(*(_health(suite, node, service) for service in Service))
-
-
-async def _health(suite: Suite, node: Node, service: Service) -> str:
-    (answer,) = await suite.every(
-        service,
-        _check,
-        (node,),
-    )
-    if answer.value is None:
-        return "unreachable" if answer.error and answer.error.exit_code is Exit.UNAVAILABLE else str(answer.error)
-    return SERVING if answer.value.status == health_pb2.HealthCheckResponse.SERVING else "not serving"
-
-
-async def _check(channel: grpc.aio.Channel, timeout_s: float) -> health_pb2.HealthCheckResponse:
-    stub = health_pb2_grpc.HealthStub(channel)
-    response: health_pb2.HealthCheckResponse
-    response = await stub.Check(health_pb2.HealthCheckRequest(), timeout=timeout_s)  # type: ignore[attr-defined]
-    return response
+    """Ask all services of a node for their health, in the order of `Service`."""
+    return await asyncio.gather(*(check(suite.channel(node.endpoint(service)), suite.timeout_s) for service in Service))

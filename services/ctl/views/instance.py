@@ -21,6 +21,7 @@ from services.shared.topology.instance import (
 )
 
 _DETACHED: Final = "//"
+_ERROR_LENGTH: Final = 48
 
 
 def bracket(instance: Instance) -> Line:
@@ -147,12 +148,17 @@ def _problem_notes(instance: Instance) -> list[Span]:
     if instance.errant_gtid_set:
         marks.append(bad(f"errant {instance.errant_gtid_set}"))
     if instance.reading.error and plain((status(instance),)) == "unreachable":
-        marks.append(bad(instance.reading.error))
+        marks.append(bad(shortened(instance.reading.error)))
     if instance.promotion_rule is not PromotionRule.NEUTRAL:
         marks.append(dim(f"promotion rule {instance.promotion_rule.name}"))
     if instance.downtime:
         marks.append(warn(f"downtime by {instance.downtime.owner}: {instance.downtime.reason}"))
     return marks
+
+
+def shortened(text: str) -> str:
+    """Return the beginning of a text that a server wrote; JSON has all of it."""
+    return text if len(text) <= _ERROR_LENGTH else text[: _ERROR_LENGTH - 1].rstrip() + "…"
 
 
 def _channel_errors(channel: ReplicationChannel) -> list[str]:
@@ -163,7 +169,7 @@ def _channel_errors(channel: ReplicationChannel) -> list[str]:
         ("SQL", channel.sql_state, channel.sql_errno, channel.sql_error),
     )
     return [
-        f"{name} thread{label} {state.value}" + (f": {number} {text}".rstrip() if number else "")
+        f"{name} thread{label} {state.value}" + (f": {number} {shortened(text)}".rstrip() if number else "")
         for name, state, number, text in threads
         if state is not ThreadState.ON
     ]

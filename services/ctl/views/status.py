@@ -9,10 +9,9 @@ from datetime import datetime
 from primacy.consensus.v1 import consensus_pb2
 from primacy.recovery.v1 import recovery_pb2
 
+from services.ctl.health import SERVING
 from services.ctl.text import Cell, Line, bad, columns, dim, good, indent, line, strong, warn
 from services.ctl.words import age_text, duration_text, endpoint_text, enum_code, enum_word
-
-SERVING = "serving"
 
 
 @dataclass(frozen=True, slots=True)

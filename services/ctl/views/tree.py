@@ -103,7 +103,7 @@ class _Forest:
             self.draw(replica, head=below + branch, below=below + trunk, parent=key)
 
     def _sources(self, instance: Instance) -> list[InstanceKey]:
-        return [source for source in instance.sources if source in self.instances and source != instance.key]
+        return [source for source in instance.sources if source in self.instances]
 
     def _replicas(self, key: InstanceKey) -> list[InstanceKey]:
         """Return who reads from an instance through its first channel that leads into this cluster, by endpoint."""

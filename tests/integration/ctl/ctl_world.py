@@ -68,6 +68,9 @@ def _free(port: int) -> bool:
     return True
 
 
+SILENCE = object()
+
+
 @dataclass
 class FakeNode:
     """What a node answers.
@@ -90,6 +93,13 @@ class FakeNode:
         if isinstance(value, DomainError):
             raise value
         return value
+
+    async def stream(self, name: str, request: Any) -> AsyncIterator[Any]:
+        """Yield what is set for a stream; at `SILENCE` say nothing any more."""
+        for message in self.answer(name, request):
+            if message is SILENCE:
+                await asyncio.Event().wait()
+            yield message
 
 
 @contextlib.asynccontextmanager
@@ -155,7 +165,7 @@ def _recovery(node: FakeNode, server: GrpcServer) -> None:
             return node.answer("ListBlockers", request)  # type: ignore[no-any-return]
 
         async def WatchRecovery(self, request: Any, _: Any) -> AsyncIterator[recovery_pb2.WatchRecoveryResponse]:
-            for message in node.answer("WatchRecovery", request):
+            async for message in node.stream("WatchRecovery", request):
                 yield message
 
     recovery_pb2_grpc.add_RecoveryServiceServicer_to_server(Servicer(), server.grpc)
@@ -171,7 +181,7 @@ def _consensus(node: FakeNode, server: GrpcServer) -> None:
             return node.answer("ListPrimaries", request)  # type: ignore[no-any-return]
 
         async def WatchPrimaries(self, request: Any, _: Any) -> AsyncIterator[consensus_pb2.WatchPrimariesResponse]:
-            for message in node.answer("WatchPrimaries", request):
+            async for message in node.stream("WatchPrimaries", request):
                 yield message
 
     consensus_pb2_grpc.add_GroupServiceServicer_to_server(Group(), server.grpc)  # type: ignore[abstract]

@@ -330,3 +330,38 @@ async def test_explain_shows_only_blockers_of_what_it_explains() -> None:
 
     assert "POLICY" in done.out
     assert "DOWNTIME" not in done.out
+
+
+@pytest.mark.parametrize(
+    ("service", "options", "code", "words"),
+    [
+        pytest.param(Service.ANALYSIS, (), 0, "serving", id="serving"),
+        pytest.param(Service.DISCOVERY, (), 4, "unreachable", id="not there"),
+        pytest.param(Service.ANALYSIS, ("--name", "primacy.leader"), 3, "does not know that name", id="unknown name"),
+        pytest.param(Service.ANALYSIS, ("--output", "json"), 0, '"serving": true', id="json"),
+    ],
+)
+async def test_health_is_an_exit_code(service: Service, options: tuple[str, ...], code: int, words: str) -> None:
+    fake = FakeNode(Node("127.0.0.1", free_base_port()), down=frozenset({Service.DISCOVERY}))
+    async with running(fake) as node:
+        done = await primacy("health", node.node.endpoint(service), *options)
+
+    assert done.code == code
+    assert words in done.out
+    assert done.err == ""
+
+
+async def test_blockers_come_from_the_leader_although_members_have_addresses_of_their_own() -> None:
+    blocked = recovery_pb2.BlockedFinding(instance=P, orchestrator_code="DeadMaster", reason="policy is observe")
+    async with (
+        one_node(ListBlockers=recovery_pb2.ListBlockersResponse(blocked=[blocked])) as leader,
+        one_node() as follower,
+    ):
+        elsewhere = Node("member-1.invalid", 50051)
+        for node, role in ((leader, consensus_pb2.ROLE_LEADER), (follower, consensus_pb2.ROLE_FOLLOWER)):
+            status = consensus_pb2.GetStatusResponse(role=role, leader=member(elsewhere, 1))
+            status.leader.recovery_endpoint = "other.invalid:1"
+            node.answers["GetStatus"] = status
+        done = await primacy("status", "--nodes", f"{follower.node},{leader.node}")
+
+    assert "DeadMaster p:3306 is not acted on" in done.out

@@ -49,7 +49,7 @@ async def test_tree_replicates_dies_and_comes_back(lab: Lab, flavor: Flavor) -> 
     await fleet.caught_up()
     assert await _ids(leaf) == [1, 2]
 
-    await leaf.restart()
+    await leaf.restart()  # Alive, so it ends in order first.
     await _insert(primary, 3)
     await fleet.caught_up()
     assert await _ids(leaf) == [1, 2, 3]

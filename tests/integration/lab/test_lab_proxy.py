@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.support.eventually import eventually
-from tests.support.lab import Lab, TcpProxy, Writer
+from tests.support.lab import Lab, LabInstance, TcpProxy, Writer
 from tests.support.lab.replication import is_replicating
 
 
@@ -94,12 +94,19 @@ async def test_hung_proxy_accepts_and_holds_back_until_healed(proxy: TcpProxy) -
         client.close()
 
 
+async def _binlog_senders(primary: LabInstance) -> list[int]:
+    rows = await primary.query("SELECT id FROM information_schema.processlist WHERE command LIKE 'Binlog Dump%'")
+    return [int(next(iter(row.values()))) for row in rows]
+
+
 @pytest.mark.mysql
 async def test_primary_cut_off_from_the_world_still_feeds_its_replica(lab: Lab) -> None:
     fleet = await lab.deploy("p -> r", behind_proxies=True)
     primary, replica = fleet["p"], fleet["r"]
     rows = await replica.query("SHOW REPLICA STATUS")
     assert rows[0]["Source_Port"] == primary.port == primary.network.port
+
+    senders = await _binlog_senders(primary)
 
     with Writer([primary]) as writer:
         await eventually(lambda: writer.count > 5, within=10)
@@ -108,12 +115,14 @@ async def test_primary_cut_off_from_the_world_still_feeds_its_replica(lab: Lab) 
         await primary.query("INSERT INTO app.writes (id) VALUES (-1)")
         await fleet.caught_up()
         assert await is_replicating(replica)
+        assert await _binlog_senders(primary) == senders, "the replica lost its connection"
         assert await replica.query("SELECT id FROM app.writes WHERE id = -1") == [{"id": -1}]
         assert writer.count <= count + 1  # One answer may have been under way.
 
         await primary.network.heal()
         await eventually(lambda: writer.count > count + 5, within=10)
         await primary.network.hang()
+        await replica.execute("STOP REPLICA IO_THREAD", "START REPLICA IO_THREAD")
         await primary.query("INSERT INTO app.writes (id) VALUES (-2)")
         await fleet.caught_up()
         assert await replica.query("SELECT id FROM app.writes WHERE id = -2") == [{"id": -2}]

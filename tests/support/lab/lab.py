@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -94,8 +94,8 @@ class Lab:
         roles = {
             spec.name: _role(spec, semi_sync, (*options, *(options_for or {}).get(spec.name, ()))) for spec in specs
         }
-        started = await asyncio.gather(
-            *(self._start(spec, roles[spec.name], distribution, template, behind_proxies) for spec in specs)
+        started = await _all(
+            [self._start(spec, roles[spec.name], distribution, template, behind_proxies) for spec in specs]
         )
         fleet = Fleet({instance.name: instance for instance in started}, template.credentials)
         await fleet.wire()
@@ -147,6 +147,15 @@ class Lab:
 
     def _pids(self) -> list[int]:
         return [instance.pid for instance in self._instances if instance.running]
+
+
+async def _all(starts: Sequence[Coroutine[None, None, LabInstance]]) -> list[LabInstance]:
+    """Wait for all, the failed too, so that none is still starting when the lab cleans up; then raise what failed."""
+    outcomes = await asyncio.gather(*starts, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    return [outcome for outcome in outcomes if isinstance(outcome, LabInstance)]
 
 
 async def _copy(source: Path, target: Path) -> None:

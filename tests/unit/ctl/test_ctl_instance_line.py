@@ -122,6 +122,14 @@ def test_status_is_the_worst_thing(instance: Instance, word: str, mood: Mood) ->
             id="error of the IO thread",
         ),
         pytest.param(
+            replace(
+                replica("r", "p"),
+                channels=(replace(channel("p"), sql_state=ThreadState.OFF, sql_errno=1062, sql_error="x" * 99),),
+            ),
+            "SQL thread off: 1062 " + "x" * 47 + "…",
+            id="long error is cut",
+        ),
+        pytest.param(
             replace(replica("r", "p"), channels=(replace(channel("p", "east"), sql_state=ThreadState.OFF),)),
             "SQL thread of channel east off",
             id="thread that was stopped",

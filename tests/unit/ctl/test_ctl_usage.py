@@ -17,6 +17,7 @@ from services.ctl.__main__ import run
         pytest.param(("findings", "--timeout", "0s"), id="no time"),
         pytest.param(("findings", "--output", "xml"), id="output"),
         pytest.param(("nonsense",), id="command"),
+        pytest.param(("health", "no-port"), id="endpoint"),
         pytest.param(("up", "--nodes", "0"), id="no node"),
         pytest.param(("up", "--mysql-password-file", "/does/not/exist"), id="password file"),
     ],
@@ -32,6 +33,6 @@ def test_help_lists_every_command_and_the_exit_codes(capsys: pytest.CaptureFixtu
     assert run(["--help"]) == 0
 
     shown = capsys.readouterr().out
-    commands = "up status discover topology findings explain plan recover recoveries primaries"
+    commands = "up status health discover topology findings explain plan recover recoveries primaries"
     assert all(f"\n  {command} " in shown for command in commands.split())
     assert "Exit codes: 0 done;" in shown

@@ -29,9 +29,7 @@ def _of(source: str, name: str) -> InstanceSpec:
             ),
             id="tree",
         ),
-        pytest.param(
-            "p->r(s)", (InstanceSpec("p"), _of("p", "r"), _of("r", "s")), id="tight"
-        ),
+        pytest.param("p->r(s)", (InstanceSpec("p"), _of("p", "r"), _of("r", "s")), id="tight"),
         pytest.param(
             "p@us-east -> r1 r2@eu(r3)",
             (

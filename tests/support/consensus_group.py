@@ -1,0 +1,289 @@
+"""A group of real consensus processes on loopback, with a stretch of network between each two of them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import uuid
+from collections.abc import AsyncIterator, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import grpc
+from primacy.consensus.v1 import consensus_pb2 as pb
+from primacy.consensus.v1 import consensus_pb2_grpc as pb_grpc
+
+from services.shared.runtime.grpc_client import open_channel
+from tests.support.eventually import eventually
+from tests.support.lab.ports import PortLease, lease_port
+from tests.support.lab.process import ServerProcess
+from tests.support.lab.proxy import TcpProxy
+
+REPOSITORY: Final = Path(__file__).parents[2]
+LEASE: Final = "recovery"
+
+
+class MemberProcess:
+    """One member: its settings, its process, its API."""
+
+    def __init__(self, member_id: int, directory: Path, *, wrapper: tuple[str, ...] = ()) -> None:
+        """Reserve ports; `wrapper` is put before the command, for example `prlimit …`."""
+        self.member_id = member_id
+        self.name = f"node{member_id}"
+        self.directory = directory
+        self.environment: dict[str, str] = {}
+        self._wrapper = wrapper
+        self._api: PortLease = lease_port()
+        self._raft: PortLease = lease_port()
+        self._process: ServerProcess | None = None
+        self._channel: grpc.aio.Channel | None = None
+
+    @property
+    def api_endpoint(self) -> str:
+        """Where its API is."""
+        return f"127.0.0.1:{self._api.port}"
+
+    @property
+    def raft_port(self) -> int:
+        """Where peers reach it."""
+        return self._raft.port
+
+    @property
+    def database(self) -> Path:
+        """Its SQLite file, unless the environment says otherwise."""
+        return self.directory / "consensus.db"
+
+    @property
+    def running(self) -> bool:
+        """Whether its process lives."""
+        return self._process is not None and self._process.running
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def output(self) -> str:
+        """Everything it wrote so far."""
+        log = self.directory / "output.log"
+        return log.read_text(encoding="utf-8") if log.exists() else ""
+
+    @property
+    def channel(self) -> grpc.aio.Channel:
+        """A channel to its API."""
+        if self._channel is None:
+            self._channel = open_channel(self.api_endpoint)
+        return self._channel
+
+    @property
+    def group(self) -> pb_grpc.GroupServiceAsyncStub:
+        """Its GroupService."""
+        return pb_grpc.GroupServiceStub(self.channel)
+
+    @property
+    def leases(self) -> pb_grpc.LeaseServiceAsyncStub:
+        """Its LeaseService."""
+        return pb_grpc.LeaseServiceStub(self.channel)
+
+    @property
+    def registry(self) -> pb_grpc.RegistryServiceAsyncStub:
+        """Its RegistryService."""
+        return pb_grpc.RegistryServiceStub(self.channel)
+
+    @property
+    def journal(self) -> pb_grpc.JournalServiceAsyncStub:
+        """Its JournalService."""
+        return pb_grpc.JournalServiceStub(self.channel)
+
+    def start(self) -> None:
+        """Start its process."""
+        assert not self.running
+        self.directory.mkdir(parents=True, exist_ok=True)
+        command = (
+            *self._wrapper,
+            "env",
+            *(f"{name}={value}" for name, value in self.environment.items()),
+            sys.executable,
+            "-m",
+            "services.consensus",
+        )
+        self._process = ServerProcess(command, directory=self.directory)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to its process."""
+        assert self._process is not None
+        self._process.signal(number)
+
+    def kill(self) -> None:
+        """End its process as a power cut would."""
+        if self._process is not None:
+            self._process.signal(signal.SIGKILL)
+            self._process.wait(10)
+
+    def wait(self) -> int:
+        """Wait until its process ended by itself; return the exit code."""
+        assert self._process is not None
+        self._process.wait(15)
+        return self._process._process.returncode
+
+    async def status(self) -> pb.GetStatusResponse:
+        """Return its view of the group."""
+        return await self.group.GetStatus(pb.GetStatusRequest(), timeout=2)
+
+    async def close(self) -> None:
+        """End everything."""
+        if self._channel is not None:
+            await self._channel.close()
+        if self._process is not None:
+            self._process.signal(signal.SIGCONT)
+        self.kill()
+        self._api.release()
+        self._raft.release()
+
+
+class Group:
+    """Members and the links between them; `links[a, b]` carries what member a sends to member b."""
+
+    def __init__(self, members: tuple[MemberProcess, ...], links: Mapping[tuple[int, int], TcpProxy]) -> None:
+        self.members = members
+        self.links = links
+
+    def member(self, member_id: int) -> MemberProcess:
+        """Return a member."""
+        return self.members[member_id - 1]
+
+    def others(self, member: MemberProcess) -> tuple[MemberProcess, ...]:
+        """Return all members but one."""
+        return tuple(other for other in self.members if other is not member)
+
+    def links_of(self, member: MemberProcess) -> Iterator[TcpProxy]:
+        """Return the links to and from a member."""
+        return (link for ends, link in self.links.items() if member.member_id in ends)
+
+    async def isolate(self, member: MemberProcess) -> None:
+        """Let nothing through to or from a member; its connections stay open."""
+        for link in self.links_of(member):
+            await link.hang()
+
+    async def heal(self) -> None:
+        """Let everything through."""
+        for link in self.links.values():
+            await link.heal()
+
+    async def leader(self, *, among: tuple[MemberProcess, ...] = (), within: float = 10) -> MemberProcess:
+        """Wait until a member leads with a valid lease and return it."""
+
+        async def leading() -> MemberProcess | None:
+            for member in among or self.members:
+                if not member.running:
+                    continue
+                status = await member.status()
+                if status.role == pb.ROLE_LEADER and status.HasField("leader_lease_valid_for"):
+                    return member
+            return None
+
+        found = await eventually(leading, within=within, retry_on=grpc.aio.AioRpcError, message=self._views)
+        assert found is not None
+        return found
+
+    async def agree(self, *, within: float = 10) -> None:
+        """Wait until all running members have applied the same."""
+
+        async def equal() -> bool:
+            views = [await member.status() for member in self.members if member.running]
+            return len({(view.applied_index, view.state_digest) for view in views}) == 1 and all(
+                view.applied_index == view.last_index for view in views
+            )
+
+        await eventually(equal, within=within, retry_on=grpc.aio.AioRpcError, message=self._views)
+
+    def _views(self) -> str:
+        return "".join(f"\n{member.name}:\n{member.output[-2000:]}" for member in self.members)
+
+
+@contextlib.asynccontextmanager
+async def consensus_group(
+    directory: Path, size: int = 3, *, linked: bool = False, extra: Mapping[str, str] | None = None
+) -> AsyncIterator[Group]:
+    """Make a group of members that do not run yet; whatever happens, nothing of it is left.
+
+    Args:
+        directory: For databases and logs.
+        size: Number of members.
+        linked: Put a proxy between each two members.
+        extra: Further settings of every member, without prefix.
+    """
+    members = tuple(MemberProcess(number, directory / f"node{number}") for number in range(1, size + 1))
+    async with contextlib.AsyncExitStack() as stack:
+        for member in members:
+            stack.push_async_callback(member.close)
+        links = {}
+        for sender in members if linked else ():
+            for receiver in members:
+                if sender is not receiver:
+                    proxy = await stack.enter_async_context(TcpProxy("127.0.0.1", receiver.raft_port))
+                    links[sender.member_id, receiver.member_id] = proxy
+        for member in members:
+            member.environment = _environment(member, members, links) | {
+                f"PRIMACY_CONSENSUS_{name.upper()}": value for name, value in (extra or {}).items()
+            }
+        yield Group(members, links)
+
+
+def _environment(
+    member: MemberProcess, members: tuple[MemberProcess, ...], links: Mapping[tuple[int, int], TcpProxy]
+) -> dict[str, str]:
+    def raft_endpoint(other: MemberProcess) -> str:
+        link = links.get((member.member_id, other.member_id))
+        return link.endpoint if link is not None else f"127.0.0.1:{other.raft_port}"
+
+    listed = [
+        {
+            "member_id": other.member_id,
+            "name": other.name,
+            "raft_endpoint": raft_endpoint(other),
+            "api_endpoint": other.api_endpoint,
+            "recovery_endpoint": f"recovery-{other.member_id}:50053",
+        }
+        for other in members
+    ]
+    return {
+        "PYTHONPATH": str(REPOSITORY),
+        "PATH": os.environ["PATH"],
+        "PRIMACY_CONSENSUS_NODE": member.name,
+        "PRIMACY_CONSENSUS_LISTEN": member.api_endpoint,
+        "PRIMACY_CONSENSUS_RAFT_LISTEN": f"127.0.0.1:{member.raft_port}",
+        "PRIMACY_CONSENSUS_STORE_URL": f"sqlite:///{member.database}",
+        "PRIMACY_CONSENSUS_MEMBERS": json.dumps(listed),
+        "PRIMACY_CONSENSUS_ALLOW_VOLATILE_STORE": "true",
+    }
+
+
+def new_id() -> str:
+    """Return a fresh UUID as text."""
+    return str(uuid.uuid4())
+
+
+async def acquire(member: MemberProcess, session_id: str | None = None) -> pb.AcquireResponse:
+    """Acquire the lease `recovery` beside a member."""
+    request = pb.AcquireRequest(name=LEASE, session_id=session_id or new_id())
+    return await member.leases.Acquire(request, timeout=5)
+
+
+async def register(
+    member: MemberProcess, token: int, *, cluster_id: str | None = None, recovery_id: str | None = None
+) -> pb.RecoveryRecord:
+    """Open a recovery."""
+    request = pb.RegisterRecoveryRequest(
+        recovery_id=recovery_id or new_id(),
+        fencing_token=token,
+        cluster_id=cluster_id or new_id(),
+        failed_instance="db1:3306",
+        data=b"begun",
+    )
+    return (await member.journal.RegisterRecovery(request, timeout=5)).record

@@ -1,0 +1,364 @@
+"""Scripts for the Raft core: a group of cores on values, commanded line by line, with the output that must follow.
+
+A script is blocks of commands, `----`, and the expected output; a blank line ends a block, `#` begins a comment. The
+clock is one for all members and moves only by `wait`, `idle` and `campaign`. Disks finish at once unless held.
+
+    group N [batch=]            N blank members; H 60 ms, E 300 ms, max 600 ms; batch = entries in an Append
+    boot ID [term= vote= promise= applied= log=1,1,2]    start a member from a store; `log` is the terms by index
+    campaign ID / tick ID / wait MS / idle MS    idle: all tick every 10 ms and all is delivered
+    inject A->B prevote|vote TERM INDEX@TERM     put a question on the wire that A did not ask
+    deliver [A->B ...]          deliver what is under way, on some links once, on all until nothing is left
+    drop [A->B ...] / duplicate A->B / reverse A->B / cut ID / heal
+    propose ID TEXT / read ID / health ID full / disk ID hold|release|one
+    crash ID [keep=N] / restart ID    N = how many batches reach the disk yet
+    status [ID ...] / pending / lease ID
+
+Show expected output anew with `python -m tests.unit.consensus.core_script FILE ...`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from services.consensus.core import RaftCore
+from services.consensus.model import (
+    MILLISECOND,
+    AppendAck,
+    AppendReject,
+    AppendRequest,
+    Applied,
+    BootState,
+    CoreSettings,
+    Entry,
+    EntryKind,
+    Event,
+    HardState,
+    Heartbeat,
+    HeartbeatAck,
+    InvariantViolated,
+    Message,
+    Outgoing,
+    Output,
+    PersistBatch,
+    Persisted,
+    PreVoteRequest,
+    PreVoteResponse,
+    Proposed,
+    ReadOutcome,
+    ReadRequested,
+    Received,
+    StoreHealth,
+    StoreHealthChanged,
+    Tick,
+    VoteRefusal,
+    VoteRequest,
+    VoteResponse,
+)
+
+NewCore = Callable[[CoreSettings, BootState, int, int], RaftCore]
+
+
+@dataclass(slots=True)
+class Seat:
+    """A member of the scripted group: its core, its disk, what waits for the disk."""
+
+    core: RaftCore
+    hard_state: HardState = field(default_factory=HardState)
+    entries: list[Entry] = field(default_factory=list)
+    waiting: list[PersistBatch] = field(default_factory=list)
+    held: list[Outgoing] = field(default_factory=list)
+    durable_number: int = 0
+    disk_held: bool = False
+    up: bool = True
+
+
+class Script:
+    """Runs the commands of one script."""
+
+    def __init__(
+        self, new_core: NewCore = RaftCore, honour_barriers: Callable[[Message], bool] = lambda _: True
+    ) -> None:
+        """Make cores with `new_core`; messages for which `honour_barriers` is false do not wait for the disk."""
+        self._new_core = new_core
+        self._honour_barriers = honour_barriers
+        self._now = 1000 * MILLISECOND
+        self._seats: dict[int, Seat] = {}
+        self._wire: list[tuple[int, int, Message]] = []
+        self._cut: set[int] = set()
+        self._waiter = 0
+        self._lines: list[str] = []
+
+    def run(self, command: str) -> list[str]:
+        """Run one command and return what it printed."""
+        self._lines = []
+        name, *arguments = command.split()
+        getattr(self, f"_do_{name}")(*arguments)
+        return self._lines
+
+    def seat(self, member_id: int) -> Seat:
+        """Return a member, for looking at it."""
+        return self._seats[member_id]
+
+    # Commands.
+
+    def _do_group(self, count: str, batch: str = "batch=1024") -> None:
+        self._voters = tuple(range(1, int(count) + 1))
+        self._max_batch = int(batch.removeprefix("batch="))
+        for member_id in self._voters:
+            self._start(member_id, HardState(), [], 0)
+
+    def _do_boot(self, member: str, *options: str) -> None:
+        values = dict(option.split("=") for option in options)
+        terms = [int(term) for term in values.get("log", "").split(",") if term]
+        entries = [Entry(i, term, EntryKind.COMMAND, 0, f"{i}@{term}".encode()) for i, term in enumerate(terms, 1)]
+        promise = int(values.get("promise", 0)) * MILLISECOND
+        hard = HardState(int(values.get("term", 0)), int(values.get("vote", 0)), promise)
+        self._start(int(member), hard, entries, int(values.get("applied", 0)))
+
+    def _do_campaign(self, member: str) -> None:
+        status = self._seats[int(member)].core.status()
+        self._now = max(self._now, status.promise_until) + 900 * MILLISECOND  # Beyond any deadline drawn.
+        self._step(int(member), Tick())
+
+    def _do_tick(self, *members: str) -> None:
+        for member in members:
+            self._step(int(member), Tick())
+
+    def _do_idle(self, milliseconds: str) -> None:
+        for _ in range(int(milliseconds) // 10):
+            self._now += 10 * MILLISECOND
+            self._do_tick(*(str(member_id) for member_id in self._voters))
+            self._do_deliver()
+
+    def _do_inject(self, link: str, what: str, term: str, last: str) -> None:
+        sender, to = (int(member) for member in link.split("->"))
+        last_index, last_term = (int(number) for number in last.split("@"))
+        request = PreVoteRequest if what == "prevote" else VoteRequest
+        self._wire.append((sender, to, request(sender, int(term), last_index, last_term)))
+
+    def _do_wait(self, milliseconds: str) -> None:
+        self._now += int(milliseconds) * MILLISECOND
+
+    def _do_deliver(self, *links: str) -> None:
+        if links:
+            self._deliver(self._take_wire(*links))
+            return
+        while self._wire:
+            self._deliver(self._take_wire())
+
+    def _do_drop(self, *links: str) -> None:
+        self._take_wire(*links)
+
+    def _do_duplicate(self, *links: str) -> None:
+        taken = self._take_wire(*links)
+        self._wire.extend(taken + taken)
+
+    def _do_reverse(self, *links: str) -> None:
+        taken = self._take_wire(*links)
+        self._wire.extend(reversed(taken))
+
+    def _do_cut(self, member: str) -> None:
+        self._cut.add(int(member))
+
+    def _do_heal(self) -> None:
+        self._cut.clear()
+
+    def _do_propose(self, member: str, text: str) -> None:
+        self._waiter += 1
+        self._step(int(member), Proposed((text.encode(),), 0, self._waiter))
+
+    def _do_read(self, member: str) -> None:
+        self._waiter += 1
+        self._step(int(member), ReadRequested(self._waiter))
+
+    def _do_health(self, member: str, health: str) -> None:
+        self._step(int(member), StoreHealthChanged(StoreHealth(health)))
+
+    def _do_disk(self, member: str, what: str) -> None:
+        seat = self._seats[int(member)]
+        seat.disk_held = what != "release"
+        if what == "one":
+            self._persist(int(member), 1)
+        elif what == "release":
+            self._persist(int(member), len(seat.waiting))
+
+    def _do_crash(self, member: str, keep: str = "keep=0") -> None:
+        seat = self._seats[int(member)]
+        self._write(seat, int(keep.removeprefix("keep=")))
+        seat.up = False
+        seat.waiting.clear()
+        seat.held.clear()
+
+    def _do_restart(self, member: str) -> None:
+        seat = self._seats[int(member)]
+        self._start(int(member), seat.hard_state, seat.entries, 0)
+
+    def _do_status(self, *members: str) -> None:
+        for member_id in [int(member) for member in members] or self._voters:
+            seat = self._seats[member_id]
+            status = seat.core.status()
+            leader = status.leader or "-"
+            vote = status.voted_for or "-"
+            terms = ",".join(str(entry.term) for entry in seat.core.entries())
+            self._print(
+                f"{member_id} {status.role.value} term={status.term} vote={vote} leader={leader} log={terms or '-'} "
+                f"commit={status.commit_index}{'' if seat.up else ' DOWN'}"
+            )
+
+    def _do_pending(self) -> None:
+        for sender, to, message in self._wire:
+            self._print(f"{sender}->{to} {describe(message)}")
+        for member_id, seat in self._seats.items():
+            for outgoing in seat.held:
+                self._print(f"{member_id}->{outgoing.to} {describe(outgoing.message)} waits for the disk")
+
+    def _do_lease(self, member: str) -> None:
+        lease = self._seats[int(member)].core.status().lease
+        left = (lease.valid_until - self._now) // MILLISECOND
+        text = f"valid for {left} ms, seq {lease.seq >> 32}.{lease.seq % 2**32}" if left > 0 else "none"
+        self._print(f"{member} lease {text}")
+
+    # Workings.
+
+    def _start(self, member_id: int, hard_state: HardState, entries: list[Entry], applied: int) -> None:
+        settings = CoreSettings(member_id, self._voters, max_batch=self._max_batch)
+        boot = BootState(hard_state, tuple(entries), applied)
+        core = self._new_core(settings, boot, member_id, self._now)
+        self._seats[member_id] = Seat(core, hard_state, list(entries))
+
+    def _step(self, member_id: int, event: Event) -> None:
+        seat = self._seats[member_id]
+        if not seat.up:
+            return
+        try:
+            seat.core.step(event, self._now)
+            self._carry_out(member_id, seat.core.take_output())
+        except InvariantViolated as violation:
+            seat.up = False
+            self._print(f"{member_id} halted by {violation.rule}")
+
+    def _carry_out(self, member_id: int, output: Output) -> None:
+        seat = self._seats[member_id]
+        for result in output.proposal_results:
+            self._print(f"proposal {result.waiter} {result.outcome.value}")
+        for read in output.read_results:
+            ready = read.outcome is ReadOutcome.READY
+            self._print(f"read {read.waiter} {read.outcome.value}{f' at {read.index}' if ready else ''}")
+        seat.waiting += output.persist
+        for outgoing in output.messages:
+            waits = outgoing.after_batch > seat.durable_number and self._honour_barriers(outgoing.message)
+            if waits:
+                seat.held.append(outgoing)
+            else:
+                self._send(member_id, outgoing)
+        if output.committed:
+            self._step(member_id, Applied(output.committed[-1].index))
+        if not seat.disk_held and seat.waiting:
+            self._persist(member_id, len(seat.waiting))
+
+    def _persist(self, member_id: int, count: int) -> None:
+        seat = self._seats[member_id]
+        last = self._write(seat, count)
+        if last is None:
+            return
+        seat.durable_number = last.number
+        held, seat.held = seat.held, []
+        for outgoing in held:
+            if outgoing.after_batch <= seat.durable_number:
+                self._send(member_id, outgoing)
+            else:
+                seat.held.append(outgoing)
+        self._step(member_id, Persisted(last.number, last.last_index, last.last_term))
+
+    def _write(self, seat: Seat, count: int) -> PersistBatch | None:
+        batches, seat.waiting = seat.waiting[:count], seat.waiting[count:]
+        for batch in batches:
+            seat.hard_state = batch.hard_state or seat.hard_state
+            if batch.truncate_from is not None:
+                del seat.entries[batch.truncate_from - 1 :]
+            seat.entries += batch.entries
+        return batches[-1] if batches else None
+
+    def _send(self, member_id: int, outgoing: Outgoing) -> None:
+        if not self._cut & {member_id, outgoing.to}:
+            self._wire.append((member_id, outgoing.to, outgoing.message))
+
+    def _take_wire(self, *links: str) -> list[tuple[int, int, Message]]:
+        chosen = [item for item in self._wire if not links or f"{item[0]}->{item[1]}" in links]
+        self._wire = [item for item in self._wire if links and f"{item[0]}->{item[1]}" not in links]
+        return chosen
+
+    def _deliver(self, items: list[tuple[int, int, Message]]) -> None:
+        for sender, to, message in items:
+            if not self._cut & {sender, to}:
+                self._step(to, Received(message))
+
+    def _print(self, line: str) -> None:
+        self._lines.append(line)
+
+
+def describe(message: Message) -> str:
+    """Return a message in a line."""
+    match message:
+        case PreVoteRequest() | VoteRequest():
+            name = "PreVote" if isinstance(message, PreVoteRequest) else "Vote"
+            return f"{name} term={message.term} last={message.last_index}@{message.last_term}"
+        case PreVoteResponse() | VoteResponse():
+            name = "PreVoteAnswer" if isinstance(message, PreVoteResponse) else "VoteAnswer"
+            refusal = message.refusal
+            return f"{name} term={message.term} {'granted' if refusal is VoteRefusal.NONE else refusal.value}"
+        case AppendRequest():
+            terms = ",".join(str(entry.term) for entry in message.entries) or "-"
+            prev = f"{message.prev_index}@{message.prev_term}"
+            return f"Append term={message.term} prev={prev} entries={terms} commit={message.commit}"
+        case AppendAck():
+            return f"AppendAck term={message.term} match={message.match_index}"
+        case AppendReject():
+            hint = f"{message.hint_index}@{message.hint_term}"
+            return f"AppendReject term={message.term} prev={message.prev_index} hint={hint}"
+        case Heartbeat():
+            return f"Heartbeat term={message.term} commit={message.commit}"
+        case HeartbeatAck():
+            return f"HeartbeatAck term={message.term} health={message.store_health.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Commands and what they must print."""
+
+    commands: tuple[str, ...]
+    expected: tuple[str, ...]
+
+
+def parse(text: str) -> Iterator[Block]:
+    """Return the blocks of a script."""
+    for chunk in text.strip().split("\n\n"):
+        lines = [line.strip() for line in chunk.splitlines() if not line.startswith("#")]
+        if "----" in lines:
+            middle = lines.index("----")
+            yield Block(tuple(lines[:middle]), tuple(lines[middle + 1 :]))
+        elif lines:
+            yield Block(tuple(lines), ())
+
+
+def run_block(script: Script, block: Block) -> tuple[str, ...]:
+    """Run a block's commands and return everything they printed."""
+    return tuple(line for command in block.commands for line in script.run(command))
+
+
+def show(path: Path) -> str:
+    """Return a script with the output it has now."""
+    script, chunks = Script(), []
+    for chunk in path.read_text().strip().split("\n\n"):
+        source = chunk.split("\n----")[0]
+        printed = [line for block in parse(source) for line in run_block(script, block)]
+        chunks.append("\n".join([source, "----", *printed]) if printed else source)
+    return "\n\n".join(chunks) + "\n"
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        Path(name).write_text(show(Path(name)))
