@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from services.ctl.render import Renderer
-from services.ctl.text import Cell, Line, bad, dim, good, indent, line, strong
+from services.ctl.text import Cell, Line, bad, dim, fold, good, indent, line, strong
 
 COLUMNS: Final = 100
+_HANG: Final = 12
 
 
 class Narrator:
@@ -30,8 +31,9 @@ class Narrator:
         self.show([line(*parts)])
 
     def show(self, lines: Iterable[Line]) -> None:
-        """Show a block of the stage."""
-        self._renderer.print(indent(list(lines), by=2))
+        """Show a block of the stage; what is too long goes on below, further to the right."""
+        for content in indent(list(lines), by=2):
+            self._renderer.print(fold(content, COLUMNS, _HANG))
 
     def failed(self, why: str) -> None:
         """Say why the demo ends here."""

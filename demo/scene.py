@@ -18,10 +18,12 @@ from services.ctl.follow import follow
 from services.ctl.group import blocked_findings
 from services.ctl.text import Cell, bad, dim, good, strong, warn
 from services.ctl.views.findings import finding_name
-from services.ctl.views.plan import loss_line, phases_line, step_lines
+from services.ctl.views.plan import loss_line, phases_line, steps_lines
 from services.ctl.views.status import blockers_lines
 from services.ctl.words import endpoint_text
 from services.shared.runtime.clock import utc_now
+from tests.support.eventually import eventually
+from tests.support.lab import Writer
 
 RECOVER_WITHIN_S: Final = 60.0
 
@@ -36,6 +38,7 @@ class Scene:
         killed_at_ns: Monotonic clock of the kill; 0 = not yet.
         findings_watched: The first message about findings is here.
         directory_watched: The first message about the directory is here.
+        resumed: The application writes again.
         published: The new entry in the directory, once there is one.
     """
 
@@ -44,6 +47,7 @@ class Scene:
     killed_at_ns: int = 0
     findings_watched: asyncio.Event = field(default_factory=asyncio.Event)
     directory_watched: asyncio.Event = field(default_factory=asyncio.Event)
+    resumed: asyncio.Event = field(default_factory=asyncio.Event)
     published: asyncio.Future[consensus_pb2.Primary] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -53,10 +57,19 @@ class Scene:
         await self.findings_watched.wait()
         await self.directory_watched.wait()
 
+    @property
+    def missing(self) -> str:
+        """What has not happened yet, for the report of a failure."""
+        if not (self.findings_watched.is_set() and self.directory_watched.is_set()):
+            return "the leading node does not tell what it sees"
+        return "the application cannot write again"
+
     def say(self, *parts: Cell) -> None:
         """Tell one thing with the time since the kill."""
-        elapsed_ms = (time.monotonic_ns() - self.killed_at_ns) / 1e6
-        self.narrator.say(dim(f"{elapsed_ms:>6.0f} ms  "), *parts)
+        self._say_at(time.monotonic_ns(), *parts)
+
+    def _say_at(self, time_ns: int, *parts: Cell) -> None:
+        self.narrator.say(dim(f"{(time_ns - self.killed_at_ns) / 1e6:>6.0f} ms  "), *parts)
 
     async def follow_findings(self, suite: Suite) -> None:
         """Tell of each finding about the killed primary, once; runs until cancelled."""
@@ -77,6 +90,13 @@ class Scene:
                 if self.killed_at_ns and primary.epoch > 1 and not self.published.done():
                     self.say("the directory names ", good(endpoint_text(primary.endpoint)), f", epoch {primary.epoch}")
                     self.published.set_result(primary)
+
+    async def follow_writer(self, writer: Writer) -> None:
+        """Tell when the application writes again."""
+        outage = await eventually(lambda: writer.outage(self.killed), within=2 * RECOVER_WITHIN_S)
+        assert outage is not None
+        self._say_at(outage.first.time_ns, "the application writes to ", good(outage.first.endpoint), " again")
+        self.resumed.set()
 
 
 def _about(finding: analysis_pb2.Finding, instance: str) -> bool:
@@ -110,5 +130,5 @@ async def show_recovery(scene: Scene, suite: Suite, recovery_id: str) -> None:
         raise StoryFailed(f"recovery {recovery_id} did not end within {RECOVER_WITHIN_S:.0f} s") from None
     scene.say("recovery ended on ", strong(last.node), ", fencing token ", str(last.fencing_token))
     scene.narrator.stage("What the recovery did")
-    scene.narrator.show([content for step in last.steps for content in step_lines(step)])
+    scene.narrator.show(steps_lines(last.steps))
     scene.narrator.show([loss_line(last.loss), *phases_line(last)])

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from demo.agreement import agreed, settled, within
+from demo.agreement import agreed, settled
 from demo.failure import StoryFailed
 from demo.narrator import Narrator
 from demo.proof import Proof, prove
@@ -85,9 +85,7 @@ def _ports(recovery: str) -> str:
 
 async def _act(narrator: Narrator, fleet: Fleet, nodes: tuple[Node, ...]) -> None:
     async with Suite(nodes, _CALL_TIMEOUT_S) as suite:
-        narrator.stage(
-            "Waiting until all nodes have found the topology, one leads, and the primary is in the directory"
-        )
+        narrator.stage("Waiting for a leader, the topology on every node, and the primary in the directory")
         before = await settled(suite, len(fleet))
         narrator.show(status_lines([opinion.status for opinion in before], [], utc_now()))
         narrator.show(topology_lines(_snapshot(before)))
@@ -95,8 +93,7 @@ async def _act(narrator: Narrator, fleet: Fleet, nodes: tuple[Node, ...]) -> Non
         with Writer(list(fleet)) as writer:
             await _write(writer)
             narrator.say(f"{writer.count} writes acknowledged in {_WRITE_FOR_S:.0f} s")
-            successor = await _kill(narrator, suite, fleet)
-            await _resumed(writer, fleet.primary.endpoint)
+            successor = await _kill(narrator, suite, fleet, writer)
             await _write(writer)
         proof = await prove(fleet, writer, successor)
         await _conclude(narrator, suite, fleet, proof)
@@ -109,34 +106,29 @@ async def _write(writer: Writer) -> None:
         raise StoryFailed("the application could not write at all")
 
 
-async def _kill(narrator: Narrator, suite: Suite, fleet: Fleet) -> str:
+async def _kill(narrator: Narrator, suite: Suite, fleet: Fleet, writer: Writer) -> str:
     """Kill the primary, tell what happens, and return the endpoint of its successor."""
     scene = Scene(narrator, fleet.primary.endpoint)
     async with Suite(await leader_first(suite), _CALL_TIMEOUT_S) as leading:
         watching = [
             asyncio.create_task(scene.follow_findings(leading)),
             asyncio.create_task(scene.follow_directory(leading)),
+            asyncio.create_task(scene.follow_writer(writer)),
         ]
         try:
             await asyncio.wait_for(scene.watched(), _WATCH_WITHIN_S)
             narrator.stage(f"Killing the primary: kill -9 {fleet.primary.pid}")
             scene.killed_at_ns = fleet.primary.kill()
             primary = await published(scene, suite)
+            await asyncio.wait_for(scene.resumed.wait(), RECOVER_WITHIN_S)
             await show_recovery(scene, leading, primary.recovery_id)
         except TimeoutError:
-            raise StoryFailed("the leading node does not tell what it sees") from None
+            raise StoryFailed(scene.missing) from None
         finally:
             for task in watching:
                 task.cancel()
             await asyncio.gather(*watching, return_exceptions=True)
     return endpoint_text(primary.endpoint)
-
-
-async def _resumed(writer: Writer, lost: str) -> None:
-    async def resumed() -> bool:
-        return writer.outage(lost) is not None
-
-    await within(RECOVER_WITHIN_S, resumed, lambda: "the application cannot write again")
 
 
 async def _conclude(narrator: Narrator, suite: Suite, fleet: Fleet, proof: Proof) -> None:

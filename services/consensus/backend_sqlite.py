@@ -61,6 +61,7 @@ class SqliteBackend:
             self._lock = path.open("ab")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
+            self.release()
             raise StoreRefused(f"{self._path} is used by another process (it holds {path})") from error
         except OSError as error:
             raise StoreRefused(f"{path} cannot be opened: {error.strerror}") from error

@@ -74,12 +74,14 @@ def text_from_request(text: str, field: str, *, required: bool = True) -> str:
     """Return a short text.
 
     Raises:
-        InvalidField: It is empty though required, or longer than 255 characters.
+        InvalidField: It is empty though required, longer than 255 characters, or padded.
     """
     if required and not text:
         raise InvalidField(field, "is required")
     if len(text) > MAX_TEXT:
         raise InvalidField(field, f"is longer than {MAX_TEXT} characters")
+    if text != text.strip():  # Databases disagree whether a space at the end of a key counts.
+        raise InvalidField(field, "starts or ends with white space")
     return text
 
 

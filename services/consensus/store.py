@@ -66,15 +66,17 @@ class SqlStore:
         self._backend = backend
         self._identity = identity
         self._backend.claim()
-        self._engine = sa.create_engine(backend.url, poolclass=sa.NullPool, **backend.engine_options)
-        sa.event.listen(self._engine, "begin", lambda opened: opened.exec_driver_sql(backend.begin_statement))
-        try:
-            self._connect()
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._backend.release)
+            self._engine = sa.create_engine(backend.url, poolclass=sa.NullPool, **backend.engine_options)
+            undo.callback(self._engine.dispose)
+            sa.event.listen(self._engine, "begin", lambda opened: opened.exec_driver_sql(backend.begin_statement))
+            self._connection = self._connect()
+            undo.callback(self._connection.close)
+            self._raw: Any = self._connection.connection.driver_connection
             self._statements = _Statements(self._engine.dialect)
             self._migrate()
-        except BaseException:
-            self._backend.release()
-            raise
+            undo.pop_all()
 
     def load(self) -> StoredState:
         """Check everything and return it (S7); see the port."""
@@ -100,7 +102,8 @@ class SqlStore:
         """Connect anew; see the port."""
         self._connection.invalidate()
         self._connection.close()
-        self._connect()
+        self._connection = self._connect()
+        self._raw = self._connection.connection.driver_connection
 
     def tidy(self) -> None:
         """Keep the database small and fast; see the port."""
@@ -115,17 +118,20 @@ class SqlStore:
         self._engine.dispose()
         self._backend.release()
 
-    def _connect(self) -> None:
+    def _connect(self) -> sa.Connection:
         try:
-            self._connection = self._engine.connect()
-            self._raw: Any = self._connection.connection.driver_connection
-            self._backend.prepare(self._raw)
-        except StoreError:
-            raise
+            connection = self._engine.connect()
         except sa.exc.DBAPIError as error:
             raise self._backend.translate(_cause(error)) from error
+        try:
+            self._backend.prepare(connection.connection.driver_connection)
+        except StoreError:
+            connection.close()
+            raise
         except Exception as error:
+            connection.close()
             raise self._backend.translate(error) from error
+        return connection
 
     def _migrate(self) -> None:
         try:
@@ -265,7 +271,10 @@ def _checked_entries(rows: Iterable[Sequence[Any]]) -> Iterable[Entry]:
     for expected, (log_index, term, kind, stamp_ms, crc32, data) in enumerate(rows, start=1):
         if log_index != expected:
             raise StoreBroken(f"the log has a gap: entry {expected} is missing")
-        entry = Entry(log_index, term, EntryKind(kind), stamp_ms, bytes(data))
+        try:
+            entry = Entry(log_index, term, EntryKind(kind), stamp_ms, bytes(data))
+        except (TypeError, ValueError) as error:
+            raise StoreBroken(f"log entry {log_index} is damaged: {error}") from error
         if _checksum(entry) != crc32:
             raise StoreBroken(f"log entry {log_index} is damaged: its checksum is wrong")
         yield entry

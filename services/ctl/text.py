@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -97,6 +98,30 @@ def _padded(row: Sequence[Line], widths: Sequence[int], gap: int) -> Line:
     *padded, last = row
     pads = (" " * (widths[i] - width(cell) + gap) for i, cell in enumerate(padded))
     return line(*(part for cell, pad in zip(padded, pads, strict=True) for part in (cell, pad)), last)
+
+
+def fold(text: Line, limit: int, hang: int) -> list[Line]:
+    """Return a line broken between words so that none is longer than `limit`, if its words allow it.
+
+    Args:
+        text: The line.
+        limit: Most characters a line may have.
+        hang: Blanks before all lines but the first.
+    """
+    lines: list[list[Span]] = [[]]
+    used = 0
+    for word in _words(text):
+        if used + len(word.text.rstrip()) > limit and used > hang:
+            lines.append([Span(" " * hang)])
+            used, word = hang, Span(word.text.lstrip(), word.mood)
+        lines[-1].append(word)
+        used += len(word.text)
+    return [tuple(content) for content in lines]
+
+
+def _words(text: Line) -> list[Span]:
+    """Return a line as words, each with the blanks after it."""
+    return [Span(word, span.mood) for span in text for word in re.findall(r"\s*\S+\s*|\s+", span.text)]
 
 
 def printable(text: str) -> str:

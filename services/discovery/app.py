@@ -377,7 +377,8 @@ class DiscoveryApp:
         """
         await self._started.wait()
         self._forgotten.remove(key)
-        self._add(key, self._clock.boottime_ns())
+        if key not in self._topology.instances:
+            self._unseen.add(key)  # Not scheduled: the routine drops what nobody refers to.
         first = await self._probe(key, ProbeDepth.FULL)
         if isinstance(first.outcome, ProbeFailure):
             self._refuse_unless_seen(key, first.outcome)

@@ -22,10 +22,10 @@ def errant_gtids(replica: Instance, source: Instance, ancestors: Iterable[Instan
 
     Args:
         replica: Its executed set must have been read before that of `source`: the other order invents errant GTIDs.
-        source: Whom it reads from.
+        source: Whom it reads from; it has been read, so an empty executed set is empty, not unknown.
         ancestors: `source`, its source, and so on.
     """
-    if replica.flavor is None or replica.flavor is not source.flavor or not source.executed_gtid_set:
+    if replica.flavor is None or replica.flavor is not source.flavor:
         return ""
     dropped = [*ancestors, replica] if replica.co_primary else list(ancestors)
     try:

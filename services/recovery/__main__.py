@@ -115,6 +115,7 @@ async def serve(settings: RecoverySettings, reach: ExecutorSettings) -> int:
             await stop.wait()
             for task in running:
                 task.cancel()
+            await asyncio.wait(running)  # Nothing is sent to a server any more when the lease is given back.
             await holder.release()
             await server.stop()
         executor.stop()

@@ -240,12 +240,9 @@ class RecoveryApp:
             phases=phases_until_start(finding, failed, now),
         )
 
-    def _note_closed(self, recovery: Recovery) -> None:
-        """Count a recovery as closed before its record comes back from the journal's stream."""
-        known = self.world.records.get(recovery.recovery_id)
-        index = known.log_index if known is not None else 0
-        closed = Record(recovery, False, recovery.fencing_token, index, close_time=recovery.end_time)
-        self.world.note_record(closed)
+    def _note_closed(self, record: Record) -> None:
+        """Count a recovery as closed before its record comes back by the journal's stream."""
+        self.world.note_record(record)
         self.consider()
 
     async def _publish(self, cluster: Cluster, instance: Instance) -> None:

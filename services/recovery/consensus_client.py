@@ -82,7 +82,7 @@ class ConsensusClient:
         if response.step_count != len(records):  # A member of an older version: an intent would be missing.
             raise JournalUnavailable("consensus wrote one step of several; bring all members to the same version")
 
-    async def close(self, recovery: Recovery) -> None:
+    async def close(self, recovery: Recovery) -> Record:
         """End a recovery; see `ports.Journal`."""
         request = pb.CloseRecoveryRequest(
             recovery_id=recovery.recovery_id,
@@ -90,7 +90,8 @@ class ConsensusClient:
             data=_data(recovery),
             successful=recovery.state.promoted and recovery.counts_as_promotion,
         )
-        await _call(recovery, self.records.CloseRecovery(request, timeout=_WRITE_TIMEOUT_S))
+        response = await _call(recovery, self.records.CloseRecovery(request, timeout=_WRITE_TIMEOUT_S))
+        return record_from_proto(response.record)
 
     async def get(self, recovery_id: str) -> Record:
         """Return one record; see `ports.Journal`."""

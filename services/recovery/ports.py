@@ -70,8 +70,8 @@ class Journal(Protocol):
             StaleFencingToken, RecoveryUnknown, JournalUnavailable: As their names say.
         """
 
-    async def close(self, recovery: Recovery) -> None:
-        """End a recovery.
+    async def close(self, recovery: Recovery) -> Record:
+        """End a recovery; return its record.
 
         Raises:
             StaleFencingToken, RecoveryUnknown, JournalUnavailable: As their names say.

@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 
 from services.recovery.lease import LeaseGuard, nanoseconds
 from services.recovery.machine import Command, RecoveryMachine, StepResult, Turn
-from services.recovery.model import LeaseLost, Primary, Recovery, StepKind, StepState
+from services.recovery.model import LeaseLost, Primary, Record, Recovery, StepKind, StepState
 from services.recovery.ports import Clock, Directory, Executor, Journal, JournalUnavailable
 from services.shared.runtime.errors import StaleFencingToken
 from services.shared.topology.instance import TopologySnapshot
@@ -93,8 +93,8 @@ class RecoveryRun:
         log.info("recovery.resumed", extra=_facts(self._machine.recovery))
         return self._machine.resume(current, self._now())
 
-    async def finish(self, turn: Turn) -> Recovery:
-        """Carry the recovery through from a turn on; return it as closed.
+    async def finish(self, turn: Turn) -> Record:
+        """Carry the recovery through from a turn on; return its record, closed.
 
         Raises:
             LeaseLost: Stopped where it was; the record stays open.
@@ -111,9 +111,9 @@ class RecoveryRun:
         finally:
             self._release()
         recovery = self._machine.recovery
-        await self._repeat(lambda: self._journal.close(recovery))
+        record = await self._repeat(lambda: self._journal.close(recovery))
         log.info("recovery.closed", extra={**_facts(recovery), "state": recovery.state.value, "error": recovery.error})
-        return recovery
+        return record
 
     async def _take(self, turn: Turn, tasks: asyncio.TaskGroup) -> None:
         if turn.together:

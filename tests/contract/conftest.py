@@ -1,96 +1,78 @@
-"""What the contract tests talk to: a topology under discovery and analysis, and a group of three members."""
+"""What the contract tests talk to: a whole suite of three nodes that watches a primary and two replicas."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
+import grpc
 import pytest
 import pytest_asyncio
 
-from tests.contract.running import RunningService, group_of
+from services.ctl.nodes import Service
 from tests.contract.tools import BufCurl, Grpcurl, Tool, find_grpcurl
 from tests.support.eventually import eventually
 from tests.support.lab import Lab
+from tests.support.suite import Suite, SuiteNode
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
-    """A primary with one replica, and who watches it."""
+class NodeEndpoints:
+    """Where the services of one node are."""
 
-    primary: str
-    replica: str
     discovery: str
     analysis: str
+    recovery: str
+    consensus: str
+
+    @classmethod
+    def of(cls, node: SuiteNode) -> NodeEndpoints:
+        """Return the endpoints of a node."""
+        return cls(**{service.label: node.node.endpoint(service) for service in Service})
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """Endpoints of the members of a group that has a leader."""
+class Staging:
+    """A suite and what it watches.
 
-    leader: str
-    followers: tuple[str, ...]
+    Attributes:
+        primary: Where the primary is, `host:port`.
+        replicas: Where its replicas are.
+        password: Of the account the suite has on the servers.
+        leader: The node that leads.
+        followers: The others.
+    """
+
+    primary: str
+    replicas: tuple[str, ...]
+    password: str
+    leader: NodeEndpoints
+    followers: tuple[NodeEndpoints, ...]
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def watched(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Watched]:
-    directory = tmp_path_factory.mktemp("watched")
-    async with Lab() as lab, AsyncExitStack() as stack:
-        fleet = await lab.deploy("p -> r")
-        password = _secret(directory / "password", fleet.credentials.management.password)
-        discovery = await stack.enter_async_context(
-            RunningService(
-                "discovery",
-                SEEDS=f'["{fleet.primary.endpoint}"]',
-                STORE_URL=f"sqlite:///{directory}/discovery.db",
-                MYSQL_USER=fleet.credentials.management.user,
-                MYSQL_PASSWORD_FILE=str(password),
+async def staging(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Staging]:
+    async with Lab() as lab:
+        fleet = await lab.deploy("p -> r1 r2")
+        async with Suite(fleet, tmp_path_factory.mktemp("staging")) as suite:
+            await suite.settled(fleet)
+            for node in suite.nodes:
+                await eventually(partial(_healthy, node), within=30, retry_on=grpc.aio.AioRpcError, message=suite.logs)
+            leader = await suite.leader()
+            yield Staging(
+                primary=fleet.primary.endpoint,
+                replicas=tuple(replica.endpoint for replica in fleet.replicas),
+                password=fleet.credentials.management.password,
+                leader=NodeEndpoints.of(leader),
+                followers=tuple(NodeEndpoints.of(node) for node in suite.nodes if node is not leader),
             )
-        )
-        analysis = await stack.enter_async_context(RunningService("analysis", DISCOVERY_ENDPOINT=discovery.endpoint))
-        await eventually(lambda: _instances(discovery.endpoint, 2), within=30, message="both servers discovered")
-        for service in (discovery, analysis):
-            await eventually(partial(_serves, service.endpoint), within=30, message=f"{service.name} serves")
-        (replica,) = fleet.replicas
-        yield Watched(fleet.primary.endpoint, replica.endpoint, discovery.endpoint, analysis.endpoint)
 
 
-def _secret(path: Path, text: str) -> Path:
-    path.touch(mode=0o600)
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-async def _instances(discovery: str, count: int) -> bool:
-    answer = await BufCurl().call(discovery, "primacy.discovery.v1.DiscoveryService/ListInstances", {})
-    return len(answer.messages) == 1 and len(answer.messages[0].get("instances", ())) == count
-
-
-async def _serves(endpoint: str, service: str = "") -> bool:
-    answer = await BufCurl().call(endpoint, "grpc.health.v1.Health/Check", {"service": service})
-    return bool(answer.messages) and answer.messages[0].get("status") == "SERVING"
-
-
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def group(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Group]:
-    members = group_of(3, tmp_path_factory.mktemp("group"))
-    async with AsyncExitStack() as stack:
-        for member in members:
-            await stack.enter_async_context(member)
-        endpoints = [member.endpoint for member in members]
-        leader = await eventually(lambda: _leader(endpoints), within=30, message="a leader")
-        assert leader is not None
-        yield Group(leader, tuple(endpoint for endpoint in endpoints if endpoint != leader))
-
-
-async def _leader(endpoints: list[str]) -> str | None:
-    for endpoint in endpoints:
-        if await _serves(endpoint, "primacy.leader"):
-            return endpoint
-    return None
+async def _healthy(node: SuiteNode) -> bool:
+    answers = [await BufCurl().call(node.node.endpoint(each), "grpc.health.v1.Health/Check", {}) for each in Service]
+    assert [answer.messages for answer in answers] == [({"status": "SERVING"},)] * len(Service), list(Service)
+    return True
 
 
 async def _tool(name: str) -> Tool:

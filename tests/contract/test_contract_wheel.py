@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.contract.conftest import Group
+from tests.contract.conftest import Staging
 from tests.contract.tools import ROOT, run
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
@@ -102,20 +102,24 @@ async def test_stubs_import_without_the_product(python: Path) -> None:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def met(python: Path, group: Group, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+async def met(python: Path, staging: Staging, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     """What a client met that has the wheel alone; it runs outside of the repository."""
     script = tmp_path_factory.mktemp("script") / "client.py"
     script.write_text(CLIENT, encoding="utf-8")
-    code, out, err = await run(str(python), "-I", str(script), group.leader, group.followers[0])
+    code, out, err = await run(str(python), "-I", str(script), staging.leader.consensus, staging.followers[0].consensus)
     assert code == 0, err
     return dict(json.loads(out))
 
 
-async def test_a_client_with_the_wheel_alone_calls_the_group(met: dict[str, object], group: Group) -> None:
+async def test_a_client_with_the_wheel_alone_calls_the_group(met: dict[str, object], staging: Staging) -> None:
     assert met["product_is_absent"] is True
-    assert (met["leader"], met["role"]) == (group.leader, "ROLE_LEADER")
+    assert (met["leader"], met["role"]) == (staging.leader.consensus, "ROLE_LEADER")
     assert met["first_revision_is_known"] is True
 
 
-async def test_a_client_with_the_wheel_alone_reads_error_details(met: dict[str, object], group: Group) -> None:
-    assert (met["code"], met["reason"], met["endpoint"]) == ("FAILED_PRECONDITION", "NOT_LEADER", group.leader)
+async def test_a_client_with_the_wheel_alone_reads_error_details(met: dict[str, object], staging: Staging) -> None:
+    assert (met["code"], met["reason"], met["endpoint"]) == (
+        "FAILED_PRECONDITION",
+        "NOT_LEADER",
+        staging.leader.consensus,
+    )

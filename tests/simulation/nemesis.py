@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from services.consensus.model import MILLISECOND, PeerUnreachable, Role, StoreHealth
 
@@ -97,6 +98,23 @@ class Nemesis:
         extra = self._world.rng.choice((30, 100, 200, 280)) * MILLISECOND
         for other in self._world.nodes:
             self._world.late[other.member_id, node.member_id] = extra
+
+    def _rival(self, node: Node) -> None:
+        """Let a rival grow beside a leader: cut the two, make answers late, then cut the leader off entirely."""
+        world = self._world
+        self._heal(node)
+        self._link(node)
+        if world.rng.random() < 0.7:
+            self._clog(node)
+        world.schedule(world.rng.randint(300, 1200) * MILLISECOND, self._unless_calm, self._isolate, node)
+        third = world.rng.choice(world.nodes)
+        if third is not node and world.rng.random() < 0.5:
+            delay = world.rng.randint(250, 1000) * MILLISECOND
+            world.schedule(delay, self._unless_calm, self.bounce, third, third.life)
+
+    def _unless_calm(self, action: Callable[..., None], *args: Any) -> None:
+        if not self._world.calm:
+            action(*args)
 
     def _other(self, node: Node) -> Node:
         """Choose another member; in a group of one there is none."""

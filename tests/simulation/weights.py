@@ -79,6 +79,8 @@ _NEMESES = (
     "isolate",
     "one_way",
     "link",
+    "clog",
+    "rival",
     "heal",
     "slow_disk",
     "full",

@@ -81,20 +81,26 @@ def step_word(step: pb.Step) -> str:
     return enum_word(pb.StepKind, step.kind, "STEP_KIND_")
 
 
-def step_lines(step: pb.Step) -> list[Line]:
-    """Return a step that was started: state, time, outcome, and what remains to be done by hand."""
+def steps_lines(steps: Sequence[pb.Step]) -> list[Line]:
+    """Return steps that were started: state, time, outcome, and below what remains to be done by hand."""
+    heads = columns([_step(step) for step in steps])
+    return [content for step, head in zip(steps, heads, strict=True) for content in (head, *_remaining(step))]
+
+
+def _step(step: pb.Step) -> Sequence[Cell]:
     state = enum_word(pb.Step.State, step.state, "STATE_")
-    where = endpoint_text(step.instance) if step.HasField("instance") else ""
     elapsed = duration_text(step.elapsed) if step.HasField("elapsed") else ""
-    told = line(bad(step.error)) if step.error else line(step.outcome)
-    head = line(
-        f"{step.number:>2} {step_word(step):<9} ",
-        Span(f"{state:<8}", _STATES.get(step.state, Mood.PLAIN)),
-        f" {elapsed:>8}  {where:<21} ",
-        told,
+    return (
+        f"{step.number:>2} {step_word(step)}",
+        Span(state, _STATES.get(step.state, Mood.PLAIN)),
+        f"{elapsed:>6}",
+        endpoint_text(step.instance) if step.HasField("instance") else "",
+        bad(step.error) if step.error else step.outcome,
     )
-    remaining = [line(warn(f"remains: {statement};")) for statement in step.remaining_statements]
-    return [head, *indent(remaining, by=5)]
+
+
+def _remaining(step: pb.Step) -> list[Line]:
+    return indent([line(warn(f"remains: {statement};")) for statement in step.remaining_statements], by=5)
 
 
 def loss_line(loss: pb.Loss) -> Line:

@@ -15,7 +15,7 @@ from services.ctl.views.plan import (
     phases_line,
     recovery_state,
     section,
-    step_lines,
+    steps_lines,
 )
 from services.ctl.words import endpoint_text, span_text, time_text
 
@@ -45,7 +45,7 @@ def recovery_lines(recovery: pb.Recovery) -> list[Line]:
         line("recovery ", strong(recovery.recovery_id), " ", recovery_state(recovery), ": ", strong(_what(recovery))),
         *_facts(recovery),
         *section("candidates", candidate_lines(recovery.candidates)),
-        *section("steps", [content for step in recovery.steps for content in step_lines(step)]),
+        *section("steps", steps_lines(recovery.steps)),
         *([line(strong("error"), " ", bad(recovery.error))] if recovery.error else []),
         *([loss_line(recovery.loss)] if recovery.HasField("loss") else []),
         *lost_replicas_lines(recovery.lost_replicas),

@@ -22,6 +22,9 @@ FLAVORS = [
     pytest.param(Flavor.MARIADB, id="mariadb", marks=pytest.mark.mariadb),
 ]
 
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
 
 def endpoint(text: str) -> topology_pb2.Endpoint:
     key = InstanceKey.parse(text)
@@ -32,6 +35,10 @@ async def health(discovery: Discovery) -> int:
     stub = health_pb2_grpc.HealthStub(discovery.channel)
     response = await stub.Check(health_pb2.HealthCheckRequest(), timeout=5)  # type: ignore[attr-defined]
     return int(response.status)
+
+
+async def health_is(discovery: Discovery, state: int) -> bool:
+    return await health(discovery) == state
 
 
 async def tree_known(discovery: Discovery, fleet: Fleet) -> dict[InstanceKey, Any]:
@@ -68,8 +75,7 @@ async def test_whole_tree_is_found_from_a_leaf(lab: Lab, start_discovery: StartD
         assert found["p"].server_uuid == fleet["p"].server_uuid
         assert found["r1"].channels[0].source_uuid == fleet["p"].server_uuid
         assert found["r1"].channels[0].heartbeat_period is not None
-    await eventually(lambda: health(discovery), within=5)
-    assert await health(discovery) == health_pb2.HealthCheckResponse.SERVING
+    await eventually(lambda: health_is(discovery, SERVING), within=5)
 
 
 @pytest.mark.mysql
@@ -120,7 +126,7 @@ async def test_lists_are_paged_and_requests_checked(lab: Lab, start_discovery: S
         (stub.GetTopology(pb.GetTopologyRequest(cluster="no")), no_cluster),
     ):
         error = await refused(call)
-        assert (error.code, error.reason) == (code, reason)
+        assert (error.code, error.reason) == (code, reason), error
     assert len((await discovery.topology()).instances) == 3
 
 
@@ -135,7 +141,7 @@ async def test_wrong_password_is_said_and_never_shown(lab: Lab, start_discovery:
     assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "ACCESS_DENIED")
     assert error.metadata["error_number"] == "1045"
     assert (await discovery.topology()).instances == {}
-    assert await health(discovery) == health_pb2.HealthCheckResponse.NOT_SERVING
+    assert await health_is(discovery, NOT_SERVING)
     assert "hunter2" not in f"{error}{discovery.lines}{discovery.errors}"
 
 

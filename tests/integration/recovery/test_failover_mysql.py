@@ -11,6 +11,8 @@ from google.protobuf.json_format import MessageToJson
 from primacy.recovery.v1 import recovery_pb2 as pb
 from primacy.topology.v1 import topology_pb2
 
+from services.ctl.nodes import Service
+from services.shared.runtime.status import parse_error
 from tests.support.eventually import eventually
 from tests.support.lab import Fleet, Lab, LabInstance
 from tests.support.suite import Suite, SuiteNode
@@ -33,10 +35,10 @@ async def is_ready(node: SuiteNode, fleet: Fleet) -> bool:
 
 
 async def ready(suite: Suite, fleet: Fleet) -> None:
-    for node in suite.nodes:
-        await eventually(
-            lambda node=node: is_ready(node, fleet), within=60, retry_on=grpc.aio.AioRpcError, message=suite.logs
-        )
+    async def all_are() -> bool:
+        return all([await is_ready(node, fleet) for node in suite.nodes])
+
+    await eventually(all_are, within=60, retry_on=grpc.aio.AioRpcError, message=suite.logs)
 
 
 async def one_closed(node: SuiteNode) -> pb.Recovery | None:
@@ -74,3 +76,103 @@ async def test_killed_primary_is_replaced_within_seconds(tmp_path: Path) -> None
                 return bool(await other.query("SELECT id FROM app.writes"))
 
             await eventually(replicated, within=10)
+
+
+@pytest.mark.mysql
+async def test_former_primary_that_comes_back_is_fenced_and_followers_name_the_leader(tmp_path: Path) -> None:
+    async with Lab() as lab:
+        fleet = await lab.deploy("p -> r1 r2")
+        async with Suite(fleet, tmp_path, nodes=3) as suite:
+            await ready(suite, fleet)
+            leader = await suite.leader()
+            follower = next(node for node in suite.nodes if node is not leader)
+            plan = await follower.recovery.Plan(pb.PlanRequest(failed=endpoint(fleet["p"])), timeout=10)
+            assert plan.plan.HasField("chosen")
+            with pytest.raises(grpc.aio.AioRpcError) as refusal:
+                await follower.recovery.StartRecovery(pb.StartRecoveryRequest(failed=endpoint(fleet["p"])), timeout=10)
+            refused = parse_error(refusal.value)
+            assert refused.reason == "NOT_LEADER"
+            assert refused.metadata["endpoint"] == str(leader.node.endpoint(Service.RECOVERY))
+
+            fleet["p"].kill()
+            recovery = await eventually(lambda: one_closed(leader), within=20, message=suite.logs)
+            assert recovery is not None
+            assert recovery.state == pb.Recovery.STATE_SUCCEEDED, MessageToJson(recovery)
+            await fleet["p"].start()
+            assert await is_writable(fleet["p"])
+
+            async def fenced() -> bool:
+                return not await is_writable(fleet["p"])
+
+            await eventually(fenced, within=30, message=suite.logs)
+
+            async def told() -> bool:
+                found = await follower.recoveries()
+                return (
+                    found[0].kind == pb.RECOVERY_KIND_FORMER_PRIMARY and found[0].state == pb.Recovery.STATE_SUCCEEDED
+                )
+
+            await eventually(told, within=10, message=suite.logs)
+
+
+@pytest.mark.mysql
+async def test_leader_dies_with_the_primary_and_the_next_one_recovers(tmp_path: Path) -> None:
+    async with Lab() as lab:
+        fleet = await lab.deploy("p -> r1 r2")
+        async with Suite(fleet, tmp_path, nodes=3) as suite:
+            await ready(suite, fleet)
+            leader = await suite.leader()
+            started = time.monotonic()
+            leader.kill()
+            fleet["p"].kill()
+
+            async def somebody_takes_writes() -> bool:
+                return await is_writable(fleet["r1"]) or await is_writable(fleet["r2"])
+
+            await eventually(somebody_takes_writes, within=30, message=suite.logs)
+            print(f"writable after {(time.monotonic() - started) * 1000:.0f} ms")
+            others = [node for node in suite.nodes if node is not leader]
+            recovery = await eventually(lambda: one_closed(others[0]), within=20, message=suite.logs)
+            assert recovery is not None
+            assert recovery.state == pb.Recovery.STATE_SUCCEEDED, MessageToJson(recovery)
+            assert [await is_writable(fleet[name]) for name in ("r1", "r2")].count(True) == 1
+
+
+@pytest.mark.mysql
+async def test_recovery_survives_the_death_of_its_leader_in_the_middle(tmp_path: Path) -> None:
+    async with Lab() as lab:
+        fleet = await lab.deploy("p -> r1{delay=0} r2")
+        async with Suite(fleet, tmp_path, nodes=3) as suite:
+            await ready(suite, fleet)
+            # The successor cannot apply what it received as long as this lock is held: the recovery waits in DRAIN.
+            await fleet["r2"].execute("STOP REPLICA IO_THREAD")
+            blocker = fleet["r1"].connect(account=fleet.credentials.root)
+            with blocker.cursor() as cursor:
+                cursor.execute("FLUSH TABLES WITH READ LOCK")
+            await fleet["p"].execute("INSERT INTO app.writes (id) VALUES (1)")
+            leader = await suite.leader()
+            fleet["p"].kill()
+
+            async def is_draining() -> bool:
+                found = await leader.recoveries()
+                return bool(found) and any(step.kind == pb.STEP_KIND_DRAIN for step in found[0].steps)
+
+            await eventually(is_draining, within=20, message=suite.logs)
+            leader.kill()
+            others = [node for node in suite.nodes if node is not leader]
+
+            async def is_adopted() -> bool:
+                found = await others[0].recoveries()
+                return bool(found) and found[0].node != leader.name
+
+            await eventually(is_adopted, within=20, message=suite.logs)
+            blocker.close()
+            recovery = await eventually(lambda: one_closed(others[0]), within=30, message=suite.logs)
+            assert recovery is not None
+            assert recovery.state == pb.Recovery.STATE_SUCCEEDED, MessageToJson(recovery)
+            assert recovery.successor == endpoint(fleet["r1"])
+            assert await is_writable(fleet["r1"])
+            assert not await is_writable(fleet["r2"])
+            assert [row["id"] for row in await fleet["r1"].query("SELECT id FROM app.writes")] == [1]
+            assert any(step.state == pb.Step.STATE_UNKNOWN for step in recovery.steps)
+            assert len(await others[0].recoveries()) == 1

@@ -68,7 +68,7 @@ class World:
     async def recover(self, token: int = 7, kind: RecoveryKind = RecoveryKind.DEAD_PRIMARY) -> Recovery:
         machine = RecoveryMachine(new_recovery(self.fail(), token, kind))
         run = self.run(machine, FakeLease(token))
-        return await run.finish(await run.register(timedelta()))
+        return (await run.finish(await run.register(timedelta()))).recovery
 
 
 Deploy = Callable[..., Awaitable[World]]
@@ -197,7 +197,7 @@ async def test_nothing_is_sent_once_the_lease_is_lost_and_the_next_leader_finish
     record = await world.journal.adopt(RECOVERY_ID, 9)
     adopted = RecoveryMachine(replace(record.recovery, fencing_token=9))
     second = world.run(adopted, FakeLease(9))
-    finished = await second.finish(await second.resume())
+    finished = (await second.finish(await second.resume())).recovery
     assert finished.state is RecoveryState.SUCCEEDED, finished
     assert [await is_writable(fleet[name]) for name in ("r1", "r2")].count(True) == 1
 
@@ -229,7 +229,7 @@ async def test_former_primary_that_takes_writes_is_made_read_only(deploy: Deploy
     )
     await insert(fleet["p"], 5)
     run = world.run(machine, FakeLease(7))
-    finished = await run.finish(await run.register(timedelta()))
+    finished = (await run.finish(await run.register(timedelta()))).recovery
     assert finished.state is RecoveryState.SUCCEEDED, finished
     assert not await is_writable(fleet["p"])
     assert finished.loss is not None

@@ -90,12 +90,13 @@ class FakeJournal:
             merged[step.number] = step
         self._put(replace(recovery, steps=tuple(merged[number] for number in sorted(merged))), is_open=True)
 
-    async def close(self, recovery: Recovery) -> None:
+    async def close(self, recovery: Recovery) -> Record:
         """End a recovery."""
         record = self.records[recovery.recovery_id]
         if record.open:
             self._writable(recovery)
         self._put(replace(recovery, steps=record.recovery.steps), is_open=False)
+        return self.records[recovery.recovery_id]
 
     async def get(self, recovery_id: str) -> Record:
         """Return one record."""

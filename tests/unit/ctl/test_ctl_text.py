@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ctl.text import Cell, bad, columns, indent, line, plain, printable, width
+from services.ctl.text import Cell, bad, columns, fold, indent, line, plain, printable, width
 
 
 def test_columns_align_all_but_the_last_cell() -> None:
@@ -25,6 +25,27 @@ def test_no_rows_are_no_lines() -> None:
 
 def test_indent_moves_every_line() -> None:
     assert [plain(content) for content in indent([line("a"), line("b")], by=3)] == ["   a", "   b"]
+
+
+def test_long_line_goes_on_below_with_a_hanging_indent() -> None:
+    folded = fold(line("one two ", bad("three four"), " five"), limit=10, hang=2)
+
+    assert [plain(content) for content in folded] == ["one two", "  three", "  four", "  five"]
+    assert bad("three ") in folded[1]
+
+
+def test_word_longer_than_the_limit_stays_whole() -> None:
+    assert [plain(content) for content in fold(line("abc", " " + "x" * 20), limit=10, hang=2)] == [
+        "abc",
+        "  " + "x" * 20,
+    ]
+
+
+@given(st.text(alphabet="ab  ", max_size=60), st.integers(min_value=6, max_value=20))
+def test_folding_loses_no_word(text: str, limit: int) -> None:
+    folded = [plain(content) for content in fold(line(text), limit, hang=2)]
+
+    assert " ".join(folded).split() == text.split()
 
 
 @pytest.mark.parametrize(

@@ -193,8 +193,8 @@ recovery 7d0c succeeded-with-losses: p:3306 -> r1:3306
   DeadMaster, cluster orders, by automatic, on node1
   fencing token 41, epoch 2, started 2026-01-31 11:59:59.000Z, took 500 ms
 steps
-   1 promote   done         9 ms  r1:3306               takes writes
-   2 repoint   failed      40 ms  r3:3306               does not answer
+   1 promote  done      9 ms  r1:3306  takes writes
+   2 repoint  failed   40 ms  r3:3306  does not answer
        remains: START REPLICA;
 loss none, proven: r1 has all
 lost replicas r3:3306

@@ -245,7 +245,7 @@ def test_errant_transactions_need_a_source_read_later() -> None:
         pytest.param(f"{uuid('x')}:1-12", f"{uuid('x')}:1-10", f"{uuid('x')}:11-12", id="of_a_former_primary"),
         pytest.param(f"{uuid('r')}:tag:1", f"{uuid('p')}:1", f"{uuid('r')}:tag:1", id="tagged"),
         pytest.param("garbage", f"{uuid('p')}:1", "", id="not_understood_is_unknown"),
-        pytest.param(f"{uuid('r')}:1", "", "", id="source_position_unknown"),
+        pytest.param(f"{uuid('r')}:1", "", f"{uuid('r')}:1", id="source_has_none"),
     ],
 )
 def test_errant_transactions_of_a_second_tier_replica(replica: str, source: str, errant: str) -> None:

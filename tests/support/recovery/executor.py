@@ -1,0 +1,51 @@
+"""The executor as a fake: a `FakeFleet` behind the port, under the lease like the real one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from services.recovery.lease import LeaseGuard
+from services.recovery.machine import Command, StepResult
+from services.recovery.model import StepKind
+from services.shared.topology.instance import Instance, InstanceKey
+from tests.support.recovery.fleet import FakeFleet
+from tests.support.recovery.topologies import READ, UNREADABLE
+
+
+class FakeExecutor:
+    """Carries out commands on values.
+
+    Attributes:
+        hold_before: Steps of this kind wait until `go_on` is set.
+        commands: Kinds of what was carried out, in order.
+    """
+
+    def __init__(self, fleet: FakeFleet) -> None:
+        self.fleet = fleet
+        self.hold_before: StepKind | None = None
+        self.go_on = asyncio.Event()
+        self.commands: list[StepKind] = []
+
+    def prepare(self, failed: Instance, replicas: Sequence[Instance], token: int) -> None:
+        """Do nothing."""
+
+    async def carry_out(self, command: Command, guard: LeaseGuard, hold_until_ns: int | None) -> StepResult:
+        """Do what a command says, if the lease allows it."""
+        if command.step.kind is self.hold_before:
+            await self.go_on.wait()
+        await asyncio.sleep(0)
+        if command.step.kind is not StepKind.VERIFY:
+            guard.check(0, hold_until_ns)
+        self.commands.append(command.step.kind)
+        return self.fleet.carry_out(command)
+
+    async def read(self, instance: Instance) -> Instance:
+        """Return a server as it is."""
+        if instance.key in self.fleet.dead:
+            return replace(instance, reading=UNREADABLE)
+        return replace(self.fleet.servers[instance.key], reading=READ)
+
+    def release(self, keys: Sequence[InstanceKey]) -> None:
+        """Do nothing."""
