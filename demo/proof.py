@@ -50,7 +50,8 @@ class Proof:
         """Return the figures as one line."""
         lost = good("0 lost") if not self.lost else bad(f"{self.lost} lost")
         outage = strong(f"{self.outage_ms:.0f} ms")
-        return [line("writes stood still for ", outage, f"; of {self.acknowledged} acknowledged writes ", lost)]
+        resumed = line("writes resumed on ", strong(self.successor), " after ", outage)
+        return [line(resumed, f"; of {self.acknowledged} acknowledged writes ", lost)]
 
 
 async def prove(fleet: Fleet, writer: Writer, successor: str) -> Proof:

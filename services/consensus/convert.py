@@ -37,6 +37,7 @@ T = TypeVar("T")
 
 MAX_DATA_BYTES: Final = 256 * 1024
 MAX_TEXT: Final = 255
+MAX_SERVER_UUID: Final = 64
 MAX_STEPS: Final = 64
 DEFAULT_PAGE: Final = 100
 MAX_PAGE: Final = 1_000
@@ -70,16 +71,16 @@ def optional_uuid_from_request(text: str, field: str) -> str:
     return uuid_from_request(text, field) if text else ""
 
 
-def text_from_request(text: str, field: str, *, required: bool = True) -> str:
+def text_from_request(text: str, field: str, *, required: bool = True, longest: int = MAX_TEXT) -> str:
     """Return a short text.
 
     Raises:
-        InvalidField: It is empty though required, longer than 255 characters, or padded.
+        InvalidField: It is empty though required, longer than `longest` characters, or padded.
     """
     if required and not text:
         raise InvalidField(field, "is required")
-    if len(text) > MAX_TEXT:
-        raise InvalidField(field, f"is longer than {MAX_TEXT} characters")
+    if len(text) > longest:
+        raise InvalidField(field, f"is longer than {longest} characters")
     if text != text.strip():  # Databases disagree whether a space at the end of a key counts.
         raise InvalidField(field, "starts or ends with white space")
     return text
@@ -119,7 +120,7 @@ def publish_from_proto(request: pb.PublishPrimaryRequest) -> PublishPrimary:
         alias=text_from_request(request.alias, "alias", required=False),
         host=endpoint.host,
         port=endpoint.port,
-        server_uuid=text_from_request(request.server_uuid, "server_uuid", required=False)[:64],
+        server_uuid=text_from_request(request.server_uuid, "server_uuid", required=False, longest=MAX_SERVER_UUID),
         recovery_id=optional_uuid_from_request(request.recovery_id, "recovery_id"),
     )
 

@@ -14,7 +14,8 @@ from typing import Any, Final, Generic, Self, TypeVar
 
 import grpc
 
-from services.ctl.failure import CtlError, Exit, describe
+from services.ctl.calls import CallFailed, NobodyAnswers
+from services.ctl.failure import CtlError
 from services.ctl.nodes import Node, Service
 from services.shared.runtime.grpc_client import open_channel
 from services.shared.runtime.settings import ServiceSettings
@@ -26,14 +27,6 @@ Call = Callable[[grpc.aio.Channel, float], Awaitable[T]]
 Stream = Callable[[grpc.aio.Channel], Any]
 """Opens a stream on a channel."""
 
-_TRY_ANOTHER_NODE: Final = frozenset(
-    {
-        grpc.StatusCode.UNAVAILABLE,
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-        grpc.StatusCode.UNIMPLEMENTED,
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
-    }
-)
 _ELECTION_PAUSE_S: Final = 0.25
 """How long to wait before the nodes are asked again for a leader: a fraction of an election."""
 
@@ -45,61 +38,6 @@ class Answer(Generic[T]):
     node: Node
     value: T | None
     error: CtlError | None
-
-
-class CallFailed(Exception):
-    """One call of one service failed.
-
-    Attributes:
-        where: The service and its endpoint.
-        remote: What it said.
-    """
-
-    def __init__(self, where: str, remote: RemoteError) -> None:
-        super().__init__(where)
-        self.where = where
-        self.remote = remote
-
-    @property
-    def worth_another_node(self) -> bool:
-        """Another node may answer what this one could not."""
-        return self.remote.code in _TRY_ANOTHER_NODE or self.remote.reason == "NOT_LEADER"
-
-    @property
-    def electing(self) -> bool:
-        """A leader may be there a moment later."""
-        return self.remote.reason in {"NO_LEADER", "NOT_LEADER"}
-
-    def described(self) -> CtlError:
-        """Return it as the error a person reads."""
-        return describe(self.where, self.remote)
-
-
-class NobodyAnswers(Exception):
-    """No node that was asked has an answer.
-
-    Attributes:
-        failures: What each of them said, at least one.
-    """
-
-    def __init__(self, failures: tuple[CallFailed, ...]) -> None:
-        assert failures
-        super().__init__(", ".join(failure.where for failure in failures))
-        self.failures = failures
-
-    @property
-    def electing(self) -> bool:
-        """A leader may be there a moment later."""
-        return any(failure.electing for failure in self.failures)
-
-    def described(self) -> CtlError:
-        """Return one error for all: the most telling failure, and who else does not answer."""
-        telling = next((failure for failure in self.failures if failure.remote.reason), self.failures[0])
-        error = telling.described()
-        others = [failure.where.partition(" at ")[2] for failure in self.failures if failure is not telling]
-        if telling.remote.reason or not others:
-            return error
-        return CtlError(f"{error} (nor do {', '.join(others)} answer)", Exit(error.exit_code))
 
 
 class Suite:

@@ -34,7 +34,13 @@ from services.recovery.model import LeaseLost, StepKind, StepState
 from services.recovery.planner import unreadable
 from services.recovery.server_state import read_server
 from services.recovery.session import FencedSession
-from services.shared.mysql.connect import ConnectionLost, ConnectionSettings, MysqlError, ServerTimeout
+from services.shared.mysql.connect import (
+    ConnectionLost,
+    ConnectionSettings,
+    MysqlConnection,
+    MysqlError,
+    ServerTimeout,
+)
 from services.shared.topology.instance import Instance, InstanceKey
 
 log = logging.getLogger(__name__)
@@ -50,6 +56,8 @@ _ATTEMPTS: Final = {StepKind.FENCE: 1, StepKind.FREEZE: 2}
 _DEFAULT_ATTEMPTS: Final = 3
 _IMPATIENT: Final = (StepKind.FENCE, StepKind.FREEZE)
 """Steps that everybody else waits for: one time-out is enough to go on without that server."""
+_SIDE_BUDGET: Final = timedelta(milliseconds=200)
+_TIMEOUTS: Final = ("connect_timeout", "read_timeout", "write_timeout")
 _READER: Final = 0
 """Token of sessions that only read: no executor has it, and the lock is not taken."""
 
@@ -205,20 +213,36 @@ class MysqlExecutor:
         for key in keys:
             slot = self._slots.pop(key, None)
             if slot is not None:
-                self._close(slot)
+                self._close(key, slot)
 
-    def _close(self, slot: _Slot) -> None:
+    def _close(self, key: InstanceKey, slot: _Slot) -> None:
         if slot.lock.acquire(blocking=False):
             slot.drop()
             slot.lock.release()
-        elif slot.session is not None:
-            slot.session.abort()
+            return
+        session = slot.session
+        if session is not None:
+            connection_id = session.connection_id
+            session.abort()
+            if connection_id:
+                self._fences.submit(self._end_statement, key, connection_id)
+
+    def _end_statement(self, key: InstanceKey, connection_id: int) -> None:
+        """End a statement of ours that the server may still execute although its connection is closed (rule F8)."""
+        side = MysqlConnection(key, replace(self._settings.connection, **dict.fromkeys(_TIMEOUTS, _SIDE_BUDGET)))
+        try:
+            side.open()
+            side.query(f"KILL QUERY {connection_id:d}")
+        except MysqlError as error:
+            log.info("recovery.statement_not_ended", extra={"instance": str(key), "problem": describe(error)})
+        finally:
+            side.close()
 
     def stop(self) -> None:
         """Close everything; threads end with the statements they wait for, which are aborted."""
         self.release(list(self._slots))
         self._servers.shutdown(wait=False, cancel_futures=True)
-        self._fences.shutdown(wait=False, cancel_futures=True)
+        self._fences.shutdown(wait=False)
 
 
 def _unreached(number: int, problem: str, sent: bool, earlier: str) -> StepResult:

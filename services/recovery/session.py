@@ -69,6 +69,11 @@ class FencedSession:
         return self._connection.is_open
 
     @property
+    def connection_id(self) -> int:
+        """The server's id of this session; 0 when closed."""
+        return self._connection.connection_id
+
+    @property
     def server_version(self) -> str:
         """What the server said of its version in the handshake."""
         return self._connection.server_version

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -10,9 +11,10 @@ import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from primacy.consensus.v1 import consensus_pb2 as pb
 from primacy.consensus.v1 import consensus_pb2_grpc as pb_grpc
 
@@ -129,7 +131,9 @@ class MemberProcess:
         """Wait until its process ended by itself; return the exit code."""
         assert self._process is not None
         self._process.wait(15)
-        return self._process._process.returncode
+        code = self._process.exit_code
+        assert code is not None
+        return code
 
     async def status(self) -> pb.GetStatusResponse:
         """Return its view of the group."""
@@ -287,3 +291,16 @@ async def register(
         data=b"begun",
     )
     return (await member.journal.RegisterRecovery(request, timeout=5)).record
+
+
+async def read(stream: Any) -> Any:
+    """Return the next message of a stream, within five seconds."""
+    async with asyncio.timeout(5):
+        return await stream.read()
+
+
+async def health(member: MemberProcess, service: str = "") -> bool:
+    """Tell whether a member's health says SERVING."""
+    check = health_pb2_grpc.HealthStub(member.channel).Check  # type: ignore[attr-defined]  # The types know no fields.
+    response = await check(health_pb2.HealthCheckRequest(service=service), timeout=2)
+    return bool(response.status == health_pb2.HealthCheckResponse.SERVING)

@@ -24,7 +24,7 @@ def discover(
     output: OutputOption = Output.TEXT,
     timeout: TimeoutOption = "60s",
 ) -> None:
-    """Read a topology from one of its servers, on every node.
+    """Make a topology known, from one of its servers.
 
     Each node watches the servers for itself, so each is asked; code 5 tells that some of them could not read it.
     """

@@ -39,7 +39,11 @@ def explain(
     output: OutputOption = Output.TEXT,
     timeout: TimeoutOption = DEFAULT_TIMEOUT,
 ) -> None:
-    """Show every rule with what it saw, the verdict, and what stands between it and an action."""
+    """Show why, and why not: rules, verdict, blockers.
+
+    Every rule of analysis in order, with each condition (+ holds, - does not) and what was seen; then what stands
+    between the verdict and an action.
+    """
     session = Session.of(nodes, output, timeout)
 
     async def work(suite: Suite) -> Exit:

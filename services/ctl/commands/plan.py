@@ -22,7 +22,11 @@ def plan(
     output: OutputOption = Output.TEXT,
     timeout: TimeoutOption = "10s",
 ) -> None:
-    """Show what a failover of a primary would do now, and change nothing; code 1 when nobody may be promoted."""
+    """Show what a failover would do; changes nothing.
+
+    Candidates with the reason each is taken or refused, the statements per server, what may be lost. Code 1 when nobody
+    may be promoted.
+    """
     session = Session.of(nodes, output, timeout)
     request = pb.PlanRequest(failed=parse_endpoint(instance))
 

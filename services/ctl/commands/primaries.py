@@ -30,7 +30,10 @@ def primaries(
     output: OutputOption = Output.TEXT,
     timeout: TimeoutOption = DEFAULT_TIMEOUT,
 ) -> None:
-    """List who takes the writes of each cluster, with the epoch that grows at each change."""
+    """List who takes the writes of each cluster.
+
+    The epoch grows with every change: a consumer refuses an answer with an epoch below one it has seen.
+    """
     session = Session.of(nodes, output, timeout)
     run(session, lambda suite: _watch(session, suite) if watch else _list(session, suite))
 

@@ -42,9 +42,10 @@ def recover(
     output: OutputOption = Output.TEXT,
     timeout: TimeoutOption = "10s",
 ) -> None:
-    """Start the recovery of an instance that has a finding a recovery exists for.
+    """Start the recovery of a failed primary.
 
-    Prints the recovery's id. With --wait: code 0 when it succeeded, 5 with losses, 1 when it failed.
+    It must have a finding that a recovery exists for (`primacy findings`). Prints the recovery's id. With --wait: code
+    0 when it succeeded, 5 with losses, 1 when it failed.
     """
     session = Session.of(nodes, output, timeout)
     limit_s = parse_option_duration(wait_timeout)

@@ -40,9 +40,10 @@ def recoveries(
     output: OutputOption = Output.TEXT,
     timeout: TimeoutOption = DEFAULT_TIMEOUT,
 ) -> None:
-    """List recoveries, newest first, or show one with its candidates and steps.
+    """List recoveries, or show one step by step.
 
-    With an id and --watch it ends with the recovery: code 0 when it succeeded, 5 with losses, 1 when it failed.
+    Newest first, the last 100. With an id and --watch it ends with the recovery: code 0 when it succeeded, 5 with
+    losses, 1 when it failed.
     """
     session = Session.of(nodes, output, timeout)
     if recovery_id and watch:

@@ -27,9 +27,11 @@ def status(
     output: OutputOption = Output.TEXT,
     timeout: TimeoutOption = "2s",
 ) -> None:
-    """Show each node's role, lease, log and health, and what stands between findings and actions.
+    """Show each node's role and health, and what blocks.
 
-    Asks the members that the named nodes know of, too. Code 5 when something is wrong, 4 when no node answers.
+    One line per node: role, term, lease, voters in contact/needed, log committed/applied, health of its services; then
+    what stands between findings and actions. Asks the members that the named nodes know of, too. Code 5 when something
+    is wrong, 4 when no node answers.
     """
     session = Session.of(nodes, output, timeout)
 

@@ -31,7 +31,11 @@ def topology(
     output: OutputOption = Output.TEXT,
     timeout: TimeoutOption = DEFAULT_TIMEOUT,
 ) -> None:
-    """Draw clusters as trees: [lag,status,version,rw|ro,format,>>,GTID,semi:...], `?` for what is not known."""
+    """Draw clusters as trees.
+
+    In brackets: [lag,status,version,rw|ro,binlog format,>>,GTID,semi:...]; `-` = does not apply, `?` = not known, `>>`
+    = logs what it replicates. Behind them: what is wrong.
+    """
     session = Session.of(nodes, output, timeout)
     request = pb.GetTopologyRequest(cluster=cluster)
 

@@ -53,10 +53,11 @@ def up(
     policy: Annotated[Policy | None, typer.Option(help="act: repair by itself; observe: only tell.")] = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Run all four services of a node on this machine, on SQLite; with --nodes 3 a whole suite.
+    """Run a node here, or a whole suite: --nodes 3.
 
-    Starts a service that crashes again, writes the logs into the data directory, stops everything on Ctrl-C. Further
-    settings of the services are taken from the environment (PRIMACY_DISCOVERY_POLL=1s).
+    A node is all four services, on SQLite; nothing else has to be installed. Starts a service that crashes again,
+    writes the logs into the data directory, stops everything on Ctrl-C. Further settings of the services are taken
+    from the environment (PRIMACY_DISCOVERY_POLL=1s).
     """
     options = SuiteOptions(
         data=(data or default_data()).expanduser().absolute(),

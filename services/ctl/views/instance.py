@@ -79,7 +79,8 @@ def _writable(instance: Instance) -> Span:
         return warn(UNKNOWN)
     if instance.read_only:
         return Span("ro")
-    return warn("rw") if instance.channels else good("rw")
+    fine = not instance.channels and instance.reading.last_check_valid
+    return good("rw") if fine else warn("rw")
 
 
 def _binlog_format(instance: Instance) -> Span:

@@ -9,7 +9,7 @@ import pytest
 from primacy.consensus.v1 import consensus_pb2 as pb
 
 from services.shared.runtime.status import parse_error
-from tests.support.consensus_group import LEASE, acquire, consensus_group, new_id, register
+from tests.support.consensus_group import LEASE, acquire, consensus_group, new_id, read, register
 from tests.support.eventually import eventually
 
 
@@ -70,14 +70,14 @@ async def test_isolated_leader_loses_its_lease_and_refuses(tmp_path: Path) -> No
         token = (await acquire(leader, session)).lease.fencing_token
         stream = leader.leases.KeepAlive()
         await stream.write(pb.KeepAliveRequest(name=LEASE, session_id=session, fencing_token=token))
-        assert (await stream.read()).state == pb.KeepAliveResponse.STATE_LIVE
+        assert (await read(stream)).state == pb.KeepAliveResponse.STATE_LIVE
 
         await group.isolate(leader)
         successor = await group.leader(among=group.others(leader))
         newer = (await acquire(successor)).lease.fencing_token
 
         async def lost() -> bool:
-            return (await stream.read()).state == pb.KeepAliveResponse.STATE_LOST
+            return bool((await read(stream)).state == pb.KeepAliveResponse.STATE_LOST
 
         await eventually(lost, within=2, message="LOST is pushed")
         with pytest.raises(grpc.aio.AioRpcError) as refused:

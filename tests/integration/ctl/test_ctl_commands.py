@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,7 +20,7 @@ from primacy.topology.v1 import topology_pb2
 
 from services.ctl.nodes import Node, Service
 from services.shared.runtime.errors import ClusterUnknown, InstanceUnknown, InvalidField, NoLeader, NotLeader
-from tests.integration.ctl.ctl_world import Done, FakeNode, free_base_port, primacy, running
+from tests.integration.ctl.ctl_world import SILENCE, Done, FakeNode, free_base_port, primacy, running
 
 P = topology_pb2.Endpoint(host="p", port=3306)
 R = topology_pb2.Endpoint(host="r", port=3306)
@@ -365,3 +368,37 @@ async def test_blockers_come_from_the_leader_although_members_have_addresses_of_
         done = await primacy("status", "--nodes", f"{follower.node},{leader.node}")
 
     assert "DeadMaster p:3306 is not acted on" in done.out
+
+
+async def test_interrupt_ends_a_watch_with_130_and_without_noise() -> None:
+    entry = consensus_pb2.WatchPrimariesResponse(changed=[consensus_pb2.Primary(cluster_id="id", epoch=1)])
+    async with one_node(WatchPrimaries=[entry, SILENCE]) as node:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "services.ctl", "primaries", "--watch", "--nodes", str(node.node)),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        assert await asyncio.wait_for(process.stdout.readline(), 20)
+        process.send_signal(signal.SIGINT)
+        _, err = await asyncio.wait_for(process.communicate(), 20)
+
+    assert process.returncode == 130
+    assert err == b""
+
+
+async def test_reader_that_goes_away_is_no_error() -> None:
+    many = [
+        consensus_pb2.WatchPrimariesResponse(changed=[consensus_pb2.Primary(cluster_id="id", epoch=number)])
+        for number in range(1, 3000)
+    ]
+    async with one_node(WatchPrimaries=many) as node:
+        process = await asyncio.create_subprocess_shell(
+            f"{sys.executable} -m services.ctl primaries --watch --nodes {node.node} | head -1",
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await asyncio.wait_for(process.communicate(), 20)
+
+    assert len(out.splitlines()) == 1
+    assert err == b""

@@ -114,18 +114,19 @@ async def test_lists_are_paged_and_requests_checked(lab: Lab, start_discovery: S
     unknown = (grpc.StatusCode.NOT_FOUND, "INSTANCE_UNKNOWN")
     no_cluster = (grpc.StatusCode.NOT_FOUND, "CLUSTER_UNKNOWN")
     unreachable = (grpc.StatusCode.UNAVAILABLE, "INSTANCE_UNREACHABLE")
-    for call, (code, reason) in (
-        (stub.GetInstance(pb.GetInstanceRequest(endpoint=nobody)), unknown),
-        (stub.Refresh(pb.RefreshRequest(endpoint=nobody)), unknown),
-        (stub.Forget(pb.ForgetRequest(endpoint=nobody)), unknown),
-        (stub.Discover(pb.DiscoverRequest(endpoint=nobody)), unreachable),
-        (stub.Discover(pb.DiscoverRequest()), malformed),
-        (stub.ListInstances(pb.ListInstancesRequest(page_size=1001)), malformed),
-        (stub.ListInstances(pb.ListInstancesRequest(page_token="x")), malformed),
-        (stub.ListInstances(pb.ListInstancesRequest(cluster="no")), no_cluster),
-        (stub.GetTopology(pb.GetTopologyRequest(cluster="no")), no_cluster),
-    ):
-        error = await refused(call)
+    calls: list[tuple[Any, Any, tuple[grpc.StatusCode, str]]] = [
+        (stub.GetInstance, pb.GetInstanceRequest(endpoint=nobody), unknown),
+        (stub.Refresh, pb.RefreshRequest(endpoint=nobody), unknown),
+        (stub.Forget, pb.ForgetRequest(endpoint=nobody), unknown),
+        (stub.Discover, pb.DiscoverRequest(endpoint=nobody), unreachable),
+        (stub.Discover, pb.DiscoverRequest(), malformed),
+        (stub.ListInstances, pb.ListInstancesRequest(page_size=1001), malformed),
+        (stub.ListInstances, pb.ListInstancesRequest(page_token="x"), malformed),
+        (stub.ListInstances, pb.ListInstancesRequest(cluster="no"), no_cluster),
+        (stub.GetTopology, pb.GetTopologyRequest(cluster="no"), no_cluster),
+    ]
+    for method, request, (code, reason) in calls:
+        error = await refused(method(request))
         assert (error.code, error.reason) == (code, reason), error
     assert len((await discovery.topology()).instances) == 3
 

@@ -14,7 +14,7 @@ from primacy.topology.v1 import topology_pb2
 from services.ctl.nodes import Service
 from services.shared.runtime.status import parse_error
 from tests.support.eventually import eventually
-from tests.support.lab import Fleet, Lab, LabInstance
+from tests.support.lab import Flavor, Fleet, Lab, LabInstance
 from tests.support.suite import Suite, SuiteNode
 
 
@@ -23,7 +23,7 @@ def endpoint(instance: LabInstance) -> topology_pb2.Endpoint:
 
 
 async def is_writable(instance: LabInstance) -> bool:
-    return await instance.variable("read_only") == "OFF"
+    return await instance.variable("read_only") in ("OFF", "0")
 
 
 async def is_ready(node: SuiteNode, fleet: Fleet) -> bool:
@@ -74,6 +74,51 @@ async def test_killed_primary_is_replaced_within_seconds(tmp_path: Path) -> None
 
             async def replicated() -> bool:
                 return bool(await other.query("SELECT id FROM app.writes"))
+
+            await eventually(replicated, within=10)
+
+
+@pytest.mark.mysql
+async def test_hung_primary_is_replaced_and_fenced_when_it_wakes_up(tmp_path: Path) -> None:
+    async with Lab() as lab:
+        fleet = await lab.deploy("p -> r1 r2", semi_sync=True)
+        async with Suite(fleet, tmp_path, nodes=1) as suite:
+            await ready(suite, fleet)
+            await fleet["p"].execute("INSERT INTO app.writes (id) VALUES (1)")
+            fleet["p"].stop()
+            recovery = await eventually(lambda: one_closed(suite.node(1)), within=30, message=suite.logs)
+            assert recovery is not None
+            assert recovery.state == pb.Recovery.STATE_SUCCEEDED, MessageToJson(recovery)
+            assert recovery.loss.state == pb.Loss.STATE_PROVEN_NONE, MessageToJson(recovery)
+            successor = fleet["r1"] if recovery.successor == endpoint(fleet["r1"]) else fleet["r2"]
+            assert [row["id"] for row in await successor.query("SELECT id FROM app.writes")] == [1]
+            fleet["p"].resume()
+
+            async def fenced() -> bool:
+                return not await is_writable(fleet["p"])
+
+            await eventually(fenced, within=30, message=suite.logs)
+            assert await is_writable(successor)
+
+
+@pytest.mark.mariadb
+async def test_killed_mariadb_primary_is_replaced(tmp_path: Path) -> None:
+    async with Lab() as lab:
+        fleet = await lab.deploy("p -> r1 r2", flavor=Flavor.MARIADB)
+        async with Suite(fleet, tmp_path, nodes=1) as suite:
+            await ready(suite, fleet)
+            await fleet["p"].execute("INSERT INTO app.writes (id) VALUES (1)")
+            await fleet.caught_up()
+            fleet["p"].kill()
+            recovery = await eventually(lambda: one_closed(suite.node(1)), within=30, message=suite.logs)
+            assert recovery is not None
+            assert recovery.state == pb.Recovery.STATE_SUCCEEDED, MessageToJson(recovery)
+            successor = fleet["r1"] if recovery.successor == endpoint(fleet["r1"]) else fleet["r2"]
+            other = fleet["r2"] if successor is fleet["r1"] else fleet["r1"]
+            await successor.execute("INSERT INTO app.writes (id) VALUES (2)")
+
+            async def replicated() -> bool:
+                return [row["id"] for row in await other.query("SELECT id FROM app.writes ORDER BY id")] == [1, 2]
 
             await eventually(replicated, within=10)
 
@@ -176,3 +221,58 @@ async def test_recovery_survives_the_death_of_its_leader_in_the_middle(tmp_path:
             assert [row["id"] for row in await fleet["r1"].query("SELECT id FROM app.writes")] == [1]
             assert any(step.state == pb.Step.STATE_UNKNOWN for step in recovery.steps)
             assert len(await others[0].recoveries()) == 1
+
+
+@pytest.mark.mysql
+async def test_leader_cut_off_from_its_peers_stops_and_another_one_recovers(tmp_path: Path) -> None:
+    async with Lab() as lab:
+        fleet = await lab.deploy("p -> r1 r2")
+        async with Suite(fleet, tmp_path, nodes=3, linked=True) as suite:
+            await ready(suite, fleet)
+            cut_off = await suite.leader()
+            others = [node for node in suite.nodes if node is not cut_off]
+            await suite.isolate(cut_off)
+            fleet["p"].kill()
+            leader = await suite.leader(among=others)
+            recovery = await eventually(lambda: one_closed(leader), within=30, message=suite.logs)
+            assert recovery is not None
+            assert recovery.state == pb.Recovery.STATE_SUCCEEDED, MessageToJson(recovery)
+            assert recovery.node == leader.name
+            assert [await is_writable(fleet[name]) for name in ("r1", "r2")].count(True) == 1
+
+            await eventually(lambda: blockers_are(cut_off, [pb.BLOCKER_NO_QUORUM]), within=10, message=suite.logs)
+            assert await cut_off.recoveries() == []
+            await suite.heal()
+            await eventually(lambda: same_recoveries(suite), within=20, message=suite.logs)
+
+
+async def blockers_are(node: SuiteNode, expected: list[pb.Blocker.ValueType]) -> bool:
+    answer = await node.recovery.ListBlockers(pb.ListBlockersRequest(), timeout=5)
+    return [each.blocker for each in answer.blocked] == expected
+
+
+async def same_recoveries(suite: Suite) -> bool:
+    found = [[each.recovery_id for each in await node.recoveries()] for node in suite.nodes]
+    return len(found[0]) == 1 and all(each == found[0] for each in found)
+
+
+@pytest.mark.mysql
+async def test_observing_suite_changes_nothing_and_says_why(tmp_path: Path) -> None:
+    async with Lab() as lab:
+        fleet = await lab.deploy("p -> r1 r2")
+        async with Suite(fleet, tmp_path, nodes=1, policy="observe") as suite:
+            node = suite.node(1)
+
+            async def has_read_all() -> bool:
+                known = await node.instances()
+                return all(each.endpoint in known and known[each.endpoint].reading.last_check_valid for each in fleet)
+
+            await eventually(has_read_all, within=60, retry_on=grpc.aio.AioRpcError, message=suite.logs)
+            fleet["p"].kill()
+            await eventually(lambda: blockers_are(node, [pb.BLOCKER_POLICY]), within=20, message=suite.logs)
+            with pytest.raises(grpc.aio.AioRpcError) as refusal:
+                await node.recovery.StartRecovery(pb.StartRecoveryRequest(failed=endpoint(fleet["p"])), timeout=10)
+            assert parse_error(refusal.value).reason == "POLICY"
+            assert not await is_writable(fleet["r1"])
+            assert not await is_writable(fleet["r2"])
+            assert await node.recoveries() == []

@@ -15,7 +15,7 @@ GOOD = Proof(successor="r1:3306", outage_ms=412.4, acknowledged=900, lost=0, wri
 def test_figures_are_one_line() -> None:
     (content,) = GOOD.lines()
 
-    assert plain(content) == "writes stood still for 412 ms; of 900 acknowledged writes 0 lost"
+    assert plain(content) == "writes resumed on r1:3306 after 412 ms; of 900 acknowledged writes 0 lost"
     assert GOOD.holds
 
 
