@@ -60,12 +60,17 @@ async def tell(narrator: Narrator) -> None:
 def _work_directory(narrator: Narrator) -> Iterator[Path]:
     """Make a directory for the suite; it is removed at the end, unless the demo fails: then its logs tell why."""
     directory = Path(tempfile.mkdtemp(prefix="primacy-demo-"))
+    failed = False
     try:
         yield directory
-    except BaseException:
-        narrator.say("logs are in ", strong(str(directory / "data")))
+    except Exception:
+        failed = True
         raise
-    shutil.rmtree(directory)
+    finally:
+        if failed:
+            narrator.say("logs are in ", strong(str(directory / "data")))
+        else:
+            shutil.rmtree(directory)
 
 
 def _report(narrator: Narrator, event: dict[str, Any]) -> None:

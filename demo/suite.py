@@ -24,6 +24,7 @@ NODE_COUNT: Final = 3
 _CRASHES_AT_MOST: Final = 3
 _START_TIMEOUT_S: Final = 120.0
 _STOP_TIMEOUT_S: Final = 20.0
+_ACCOUNT_FILE: Final = "mysql-account"
 _SETTINGS_PREFIX: Final = "PRIMACY_"
 
 Report = Callable[[dict[str, Any]], None]
@@ -51,11 +52,12 @@ async def running_suite(fleet: Fleet, directory: Path, report: Report) -> AsyncI
     finally:
         await _stop(process)
         await following
+        (directory / _ACCOUNT_FILE).unlink()
 
 
 async def _start(fleet: Fleet, directory: Path) -> asyncio.subprocess.Process:
     account = fleet.credentials.management
-    password_file = directory / "password"
+    password_file = directory / _ACCOUNT_FILE
     password_file.touch(mode=0o600)
     password_file.write_text(account.password, encoding="utf-8")
     options = {

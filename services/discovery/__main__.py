@@ -46,6 +46,7 @@ def app_settings(settings: DiscoverySettings) -> AppSettings:
         dead_poll_max=settings.dead_poll_max,
         burst_timeout=settings.burst_timeout,
         burst_length=settings.burst_length,
+        hung_burst_length=max(settings.burst_length, settings.hung_burst_length),
         burst_limit=settings.burst_limit,
         seeds=tuple(InstanceKey.parse(seed) for seed in settings.seeds),
     )

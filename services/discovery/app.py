@@ -65,6 +65,7 @@ class AppSettings:
     dead_poll_max: timedelta = timedelta(seconds=15)
     burst_timeout: timedelta = timedelta(milliseconds=500)
     burst_length: timedelta = timedelta(seconds=2)
+    hung_burst_length: timedelta = timedelta(seconds=15)
     burst_limit: int = 32
     seeds: tuple[InstanceKey, ...] = ()
 
@@ -300,7 +301,8 @@ class DiscoveryApp:
             asyncio.get_running_loop().call_later(early_ns / _NS, self._suspect_later, key)
             return
         self._burst_start_ns[key] = now_ns
-        self._bursts[key] = Burst(key, now_ns, int(self._settings.burst_length.total_seconds() * _NS))
+        lengths = (self._settings.burst_length, self._settings.hung_burst_length)
+        self._bursts[key] = Burst(key, now_ns, *(int(length.total_seconds() * _NS) for length in lengths))
         self._burst_ended[key] = asyncio.Event()
         self._tasks.create_task(self._burst(key))
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from services.discovery.identity import mariadb_server_uuid
 from services.shared.mysql.dialect import Dialect
-from services.shared.mysql.replication_status import channels_from_rows, with_heartbeats
+from services.shared.mysql.replication_status import SignsOfLife, channels_from_rows, with_heartbeats
 from services.shared.topology.instance import (
     DEFAULT_PORT,
     BinlogPosition,
@@ -91,7 +91,9 @@ def _select(names: Mapping[str, str]) -> str:
     return "SELECT " + ", ".join(f"@@GLOBAL.{variable} AS {name}" for name, variable in names.items())
 
 
-def observe(previous: Instance, flavor: Flavor, rows: ProbeRows, now: datetime) -> Instance:
+def observe(
+    previous: Instance, flavor: Flavor, rows: ProbeRows, now: datetime, signs: SignsOfLife | None = None
+) -> Instance:
     """Return the instance as a probe saw it.
 
     Args:
@@ -99,9 +101,12 @@ def observe(previous: Instance, flavor: Flavor, rows: ProbeRows, now: datetime) 
         flavor: Of the server.
         rows: What the probe read.
         now: Our wall time at the end of the reading.
+        signs: Of the same server, over the same connection (MariaDB).
     """
     instance = _with_static(replace(previous, flavor=flavor), rows.static)
     instance = _with_dynamic(instance, rows, now)
+    if signs is not None and flavor is Flavor.MARIADB:
+        instance = replace(instance, channels=signs.note(instance.channels, rows.replication, now))
     if rows.binary_log is not None:
         instance = replace(instance, binlog_position=_binlog_position(rows.binary_log))
     if rows.replicas is not None:

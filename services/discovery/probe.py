@@ -31,7 +31,7 @@ from services.shared.mysql.connect import (
     StatementFailed,
 )
 from services.shared.mysql.dialect import Dialect, flavor_of, parse_version
-from services.shared.mysql.replication_status import SELECT_HEARTBEATS
+from services.shared.mysql.replication_status import SELECT_HEARTBEATS, SignsOfLife
 from services.shared.topology.instance import Instance, InstanceKey
 
 log = logging.getLogger(__name__)
@@ -75,6 +75,7 @@ class Session:
         self._connection: MysqlConnection | None = None
         self._dialect: Dialect | None = None
         self._last = Instance(key)
+        self._signs = SignsOfLife()
         self._unavailable: set[str] = set()
         self._told: set[str] = set()
         self._aborted = False
@@ -129,7 +130,8 @@ class Session:
             **{name: found for name, found in rows.items() if name != "static"},
         )
         previous = self._last if not fresh else Instance(self.key)
-        self._last = observe.observe(previous, self._dialect.flavor, probe_rows, self._clock.utc_now())
+        now = self._clock.utc_now()
+        self._last = observe.observe(previous, self._dialect.flavor, probe_rows, now, self._signs)
         return self._last
 
     def _statements(self, depth: ProbeDepth, *, fresh: bool) -> dict[str, str]:

@@ -56,6 +56,8 @@ class DiscoverySettings(ServiceSettings):
     """Deadline of each probe of a burst. A hung server is slow to say so, a killed one is not."""
     burst_length: Duration = timedelta(seconds=2)
     """Longest time that a suspicion is followed by a burst."""
+    hung_burst_length: Duration = timedelta(seconds=15)
+    """The same while the suspect does not answer and replicas still claim to receive from it: until they tell."""
     burst_limit: Annotated[int, Field(ge=1)] = 32
     """Most bursts at a time; further suspicions are left to the ordinary probes."""
 

@@ -5,7 +5,8 @@ target on its own, so that a slow one holds up nobody. The burst ends when
 
 - the subject answers a probe that began after the suspicion: nothing happened to it; or
 - the subject refuses, and no replica that answers receives from it any more: it is gone, and everybody knows; or
-- the time is up: a hung server, or one that only we do not reach. Ordinary probes go on.
+- the time is up. While the subject hangs, or only we do not reach it, its replicas are asked for longer, at the pauses
+  that the burst has come to: how old their last heartbeat is decides what it is.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Final
 from services.discovery.model import FailureKind, ProbeFailure, ProbeResult
 from services.shared.topology.instance import Instance, InstanceKey, ThreadState
 
-WAITS_MS: Final = (10, 15, 15, 20, 25, 40, 60, 80, 100)
+WAITS_MS: Final = (10, 15, 15, 20, 25, 40, 60, 80, 100, 100, 100, 100, 100, 150, 200, 250)
 """Pauses between the probes of one target; the last one repeats. A killed mysqld's replicas report it 5 to 10 ms after
 its sockets closed, so the first pauses decide how soon it is known."""
 SETTLED_WAIT_MS: Final = 100
@@ -28,17 +29,20 @@ _REFUSALS: Final = frozenset({FailureKind.UNREACHABLE, FailureKind.LOST})
 class Burst:
     """One suspicion being followed."""
 
-    def __init__(self, subject: InstanceKey, started_ns: int, length_ns: int) -> None:
+    def __init__(self, subject: InstanceKey, started_ns: int, length_ns: int, hung_length_ns: int) -> None:
         """Begin.
 
         Args:
             subject: The suspected instance.
             started_ns: Boot time now: only probes that began later count.
             length_ns: Longest time to go on.
+            hung_length_ns: The same while the subject fails and replicas still receive from it; not shorter.
         """
         self.subject = subject
         self._started_ns = started_ns
         self._ends_ns = started_ns + length_ns
+        self._hung_ends_ns = started_ns + hung_length_ns
+        self._failed = False
         self._answered = False
         self._refused = False
         self._settled: set[InstanceKey] = set()
@@ -51,6 +55,7 @@ class Burst:
         outcome = result.outcome
         if result.key == self.subject:
             self._answered = isinstance(outcome, Instance)
+            self._failed = not self._answered
             self._refused = isinstance(outcome, ProbeFailure) and outcome.kind in _REFUSALS
             settled = self._answered or self._refused
         else:
@@ -69,9 +74,10 @@ class Burst:
             now_ns: Boot time.
             replicas: The instances known to read from the subject; one that has not been heard counts as receiving.
         """
-        if now_ns >= self._ends_ns or self._answered:
+        receiving = any(self._receiving.get(replica, True) for replica in replicas)
+        if self._answered or (self._refused and not receiving):
             return True
-        return self._refused and not any(self._receiving.get(replica, True) for replica in replicas)
+        return now_ns >= (self._hung_ends_ns if self._failed and receiving else self._ends_ns)
 
     def wait_ms(self, target: InstanceKey, probed: int) -> int:
         """Return how long to pause before the next probe of a target.

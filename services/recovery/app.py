@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final, NoReturn, Protocol
 
-from services.recovery.directory import found_primaries, returned_primaries
+from services.recovery.directory import found_primaries, returned_primaries, why_superseded
 from services.recovery.gates import RECOVERABLE, Circumstances, first_blocker
 from services.recovery.lease import LeaseGuard
 from services.recovery.machine import RecoveryMachine
@@ -142,8 +142,16 @@ class RecoveryApp:
 
     def _consider(self) -> None:
         self._note_blockers()
-        if not self._may_act or self._policy is not Policy.ACT or not self.world.ready:
+        if not self._may_act or not self.world.ready:
             return
+        if self._policy is Policy.ACT:
+            self._act()
+        busy = {each.recovery.cluster_id for each in self.world.records.values() if each.open}
+        for cluster, instance in found_primaries(self.world.snapshot, self.world.primaries, busy):
+            self._work.start(cluster.cluster_id, partial(self._publish, cluster, instance))
+
+    def _act(self) -> None:
+        """Begin whatever changes servers and may be begun."""
         for record in [each for each in self.world.records.values() if each.open]:
             self._work.start(record.recovery.cluster_id, partial(self._take_over, record))
         for finding in list(self.world.findings.values()):
@@ -152,9 +160,6 @@ class RecoveryApp:
         for primary, instance in returned_primaries(self.world.snapshot, self.world.primaries):
             if self._may_fence(instance):
                 self._work.start(primary.cluster_id, partial(self._fence, primary, instance))
-        busy = {each.recovery.cluster_id for each in self.world.records.values() if each.open}
-        for cluster, instance in found_primaries(self.world.snapshot, self.world.primaries, busy):
-            self._work.start(cluster.cluster_id, partial(self._publish, cluster, instance))
 
     @property
     def _may_act(self) -> bool:
@@ -299,6 +304,9 @@ class RecoveryApp:
         finding = self.world.findings.get(failed)
         if finding is None or not finding.actionable or finding.kind not in RECOVERABLE:
             raise NoActionableFinding(str(failed))
+        superseded = why_superseded(finding, self.world.snapshot, self.world.primaries)
+        if superseded:
+            raise NoActionableFinding(str(failed), superseded)
         record = self.world.open_record(finding.cluster_id)
         if record is not None:
             raise RecoveryOpen(finding.cluster_id, record.recovery.recovery_id)
@@ -398,6 +406,7 @@ class RecoveryApp:
             records=tuple(self.world.records.values()),
             block_period=self._block_period,
             now=self._clock.now(),
+            superseded=why_superseded(finding, self.world.snapshot, self.world.primaries),
         )
         blocked = first_blocker(finding, seen)
         if blocked is not None:

@@ -29,11 +29,11 @@ from services.recovery.execute_steps import (
     what_differs,
 )
 from services.recovery.lease import LeaseGuard
-from services.recovery.machine import Command, StepResult
 from services.recovery.model import LeaseLost, StepKind, StepState
 from services.recovery.planner import unreadable
 from services.recovery.server_state import read_server
 from services.recovery.session import FencedSession
+from services.recovery.turn import Command, StepResult
 from services.shared.mysql.connect import (
     ConnectionLost,
     ConnectionSettings,
@@ -57,7 +57,6 @@ _DEFAULT_ATTEMPTS: Final = 3
 _IMPATIENT: Final = (StepKind.FENCE, StepKind.FREEZE)
 """Steps that everybody else waits for: one time-out is enough to go on without that server."""
 _SIDE_BUDGET: Final = timedelta(milliseconds=200)
-_TIMEOUTS: Final = ("connect_timeout", "read_timeout", "write_timeout")
 _READER: Final = 0
 """Token of sessions that only read: no executor has it, and the lock is not taken."""
 
@@ -115,6 +114,9 @@ class MysqlExecutor:
         self._slots: dict[InstanceKey, _Slot] = {}
         self._fence_connection = replace(
             settings.connection, connect_timeout=settings.fence_timeout, read_timeout=settings.fence_timeout
+        )
+        self._side_connection = replace(
+            settings.connection, connect_timeout=_SIDE_BUDGET, read_timeout=_SIDE_BUDGET, write_timeout=_SIDE_BUDGET
         )
 
     def prepare(self, failed: Instance, replicas: Sequence[Instance], token: int) -> None:
@@ -222,14 +224,13 @@ class MysqlExecutor:
             return
         session = slot.session
         if session is not None:
-            connection_id = session.connection_id
             session.abort()
-            if connection_id:
-                self._fences.submit(self._end_statement, key, connection_id)
+            if session.connection_id:
+                self._fences.submit(self._end_statement, key, session.connection_id)
 
     def _end_statement(self, key: InstanceKey, connection_id: int) -> None:
         """End a statement of ours that the server may still execute although its connection is closed (rule F8)."""
-        side = MysqlConnection(key, replace(self._settings.connection, **dict.fromkeys(_TIMEOUTS, _SIDE_BUDGET)))
+        side = MysqlConnection(key, self._side_connection)
         try:
             side.open()
             side.query(f"KILL QUERY {connection_id:d}")

@@ -14,11 +14,11 @@ from typing import Final
 
 from services.recovery import statements
 from services.recovery.lease import LeaseGuard
-from services.recovery.machine import Command, StepResult
 from services.recovery.model import StepState
 from services.recovery.positions import channel_from, executed, missing, received
 from services.recovery.server_state import read_server
 from services.recovery.session import FencedSession
+from services.recovery.turn import Command, StepResult
 from services.shared.mysql.connect import MysqlError, Row, StatementFailed
 from services.shared.mysql.gtid import GtidSet, MariadbGtidSet, parse_gtid_set
 from services.shared.topology.instance import Instance, InstanceKey, ReplicationChannel, ThreadState
@@ -124,7 +124,13 @@ def freeze(work: Work) -> StepResult:
     for statement in work.command.step.statements:
         work.change(statement, work.limits.freeze)
     state = work.read()
-    return work.done(f"received {received(state, source)}", reading=state)
+    return work.done(f"received {_shown(received(state, source))}", reading=state)
+
+
+def _shown(gtids: GtidSet | None) -> str:
+    if gtids is None:
+        return "an unknown set"
+    return str(gtids) or "nothing"
 
 
 def _freeze_mariadb(work: Work) -> StepResult:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 
 import grpc
+from google.protobuf.message import DecodeError
 from primacy.analysis.v1 import analysis_pb2, analysis_pb2_grpc
 from primacy.consensus.v1 import consensus_pb2
 from primacy.discovery.v1 import discovery_pb2, discovery_pb2_grpc
@@ -17,6 +19,7 @@ from services.recovery.convert import (
     primary_from_proto,
     record_from_proto,
 )
+from services.recovery.model import Record
 from services.recovery.stream import Stream
 from services.recovery.world import World
 from services.shared.topology.convert import (
@@ -25,6 +28,8 @@ from services.shared.topology.convert import (
     key_from_proto,
     snapshot_from_proto,
 )
+
+log = logging.getLogger(__name__)
 
 
 class Feeds:
@@ -142,10 +147,21 @@ class Feeds:
 
     def _take_records(self, message: consensus_pb2.WatchRecordsResponse, first: bool) -> None:
         if first or message.changed:
-            self._world.change_records([record_from_proto(each) for each in message.changed], first=first)
+            self._world.change_records(_readable(message.changed), first=first)
             self._changed()
 
     def _take_primaries(self, message: consensus_pb2.WatchPrimariesResponse, first: bool) -> None:
         if first or message.changed:
             self._world.change_primaries([primary_from_proto(each) for each in message.changed], first=first)
             self._changed()
+
+
+def _readable(messages: Iterable[consensus_pb2.RecoveryRecord]) -> list[Record]:
+    """Return the records this version understands; the journal itself keeps the others from being overlooked."""
+    records = []
+    for message in messages:
+        try:
+            records.append(record_from_proto(message))
+        except (DecodeError, KeyError):
+            log.warning("recovery.record_not_understood", extra={"recovery_id": message.recovery_id})
+    return records

@@ -37,6 +37,7 @@ class Circumstances:
         records: All records that are kept.
         block_period: How long after a completed promotion no automatic one follows in the same cluster.
         now: The time, by the clock that also stamps the records.
+        superseded: Why the instance is not the primary of its cluster any more; empty when it may be.
     """
 
     leadership: Leadership
@@ -45,6 +46,7 @@ class Circumstances:
     records: Sequence[Record]
     block_period: timedelta
     now: datetime
+    superseded: str = ""
 
     def open_record(self, cluster_id: str) -> Record | None:
         """Return the open recovery of a cluster."""
@@ -84,9 +86,13 @@ def _downtime(finding: Finding, _: Circumstances) -> tuple[Blocker, str] | None:
     return Blocker.DOWNTIME, f"{finding.instance} is in downtime; it ends by itself, or start the recovery by hand"
 
 
-def _actionable(finding: Finding, _: Circumstances) -> tuple[Blocker, str] | None:
+def _actionable(finding: Finding, seen: Circumstances) -> tuple[Blocker, str] | None:
     if finding.actionable and finding.kind in RECOVERABLE:
-        return None
+        return (
+            (Blocker.NOT_ACTIONABLE, f"{seen.superseded}; re-point or rebuild its replicas")
+            if seen.superseded
+            else None
+        )
     return Blocker.NOT_ACTIONABLE, f"no recovery exists for {finding.orchestrator_code}; it is for a person to decide"
 
 

@@ -19,16 +19,15 @@ of the next share an entry. Invariants:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final
 
 from services.recovery import statements
+from services.recovery.ledger import Ledger
 from services.recovery.model import (
     FailoverPlan,
     Loss,
     LossState,
-    PhaseTiming,
     PromotionCandidate,
     Recovery,
     RecoveryKind,
@@ -40,7 +39,6 @@ from services.recovery.model import (
 from services.recovery.planner import (
     fence_step,
     freeze_steps,
-    numbered,
     plan_failover,
     promotion_steps,
     repoint_steps,
@@ -48,86 +46,9 @@ from services.recovery.planner import (
     with_readings,
 )
 from services.recovery.positions import executed, missing
+from services.recovery.turn import Command, StepResult, Turn
 from services.shared.mysql.gtid import GtidSet, parse_gtid_set
 from services.shared.topology.instance import Instance, InstanceKey, TopologySnapshot
-
-HOLDS: Final = {
-    StepKind.FENCE: timedelta(seconds=2),
-    StepKind.FREEZE: timedelta(seconds=5),
-    StepKind.DRAIN: timedelta(seconds=10),
-    StepKind.PROMOTE: timedelta(seconds=20),
-    StepKind.REPOINT: timedelta(seconds=30),
-}
-"""Longest time the statements of a step may run after its intent (rule F5). None outlasts 30 s."""
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """What to carry out for a step.
-
-    Attributes:
-        step: The step; its kind says what to do, its statements are what a change consists of.
-        instance: The server concerned, as last read; None for PUBLISH.
-        failed: The failed primary.
-        successor: Who is promoted, once chosen.
-        successor_server_uuid: Its server UUID.
-        target: DRAIN: the GTID set that must be executed.
-        followers: VERIFY: replicas that should follow the successor, as last read.
-        timeout: DRAIN: longest time to wait.
-    """
-
-    step: Step
-    instance: Instance | None
-    failed: InstanceKey
-    successor: InstanceKey | None = None
-    successor_server_uuid: str = ""
-    target: str = ""
-    followers: tuple[Instance, ...] = ()
-    timeout: timedelta = timedelta(seconds=10)
-
-
-@dataclass(frozen=True, slots=True)
-class StepResult:
-    """What became of a command.
-
-    Attributes:
-        number: Number of its step.
-        state: DONE, FAILED (the server was not changed, or is as `remaining` says) or UNKNOWN.
-        outcome: What came of it, in a sentence.
-        error: What went wrong, in a sentence.
-        remaining: Statements that are left to do.
-        reading: FREEZE: the replica as it is now; None when it could not be read.
-        gtid_set: FENCE: what the fenced primary had executed afterwards; None when it was not fenced.
-        epoch: PUBLISH: epoch of the new entry.
-        dead: The server did not answer before anything was sent to it.
-    """
-
-    number: int
-    state: StepState
-    outcome: str = ""
-    error: str = ""
-    remaining: tuple[str, ...] = ()
-    reading: Instance | None = None
-    gtid_set: str | None = None
-    epoch: int = 0
-    dead: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """What follows.
-
-    Attributes:
-        record: Steps to write to the journal, in one entry.
-        commands: To carry out, all at once.
-        together: The commands need not wait for the entry.
-        close: The recovery has ended: close its record, after everything else.
-    """
-
-    record: tuple[Step, ...] = ()
-    commands: tuple[Command, ...] = ()
-    together: bool = False
-    close: bool = False
 
 
 class RecoveryMachine:
@@ -140,23 +61,27 @@ class RecoveryMachine:
             recovery: New, or as the journal has it.
             drain_timeout: Longest time the choice may take to apply what it received.
         """
-        self.recovery = recovery
+        self._ledger = Ledger(recovery)
         self._drain_timeout = drain_timeout
         self._waiting: dict[int, Command] = {}
         self._results: list[StepResult] = []
         self._readings: dict[InstanceKey, Instance] = {}
         self._fenced: GtidSet | None = None
         self._dead: frozenset[InstanceKey] = frozenset()
-        self._mark: datetime | None = None
+
+    @property
+    def recovery(self) -> Recovery:
+        """The recovery as it stands."""
+        return self._ledger.recovery
 
     def start(self, snapshot: TopologySnapshot, now: datetime) -> Turn:
         """Begin a new recovery: its first steps go into the journal together with its registration."""
-        self._mark = now
+        self._ledger.mark = now
         return self._begin(snapshot, now)
 
     def registered(self, now: datetime) -> None:
         """Take note that the registration was committed."""
-        self._time("register", now)
+        self._ledger.time("register", now)
 
     def resume(self, snapshot: TopologySnapshot, now: datetime) -> Turn:
         """Go on with an adopted recovery from what its journal says.
@@ -165,8 +90,8 @@ class RecoveryMachine:
             snapshot: The topology, read anew.
             now: The time.
         """
-        self._mark = now
-        lost = [self._set(replace(step, state=StepState.UNKNOWN, error="its leader was lost"))
+        self._ledger.mark = now
+        lost = [self._ledger.set(replace(step, state=StepState.UNKNOWN, error="its leader was lost"))
                 for step in self.recovery.steps if step.state is StepState.RUNNING]  # fmt: skip
         turn = self._next(snapshot, now)
         return replace(turn, record=(*lost, *turn.record))
@@ -174,7 +99,7 @@ class RecoveryMachine:
     def ended(self, result: StepResult, snapshot: TopologySnapshot, now: datetime) -> Turn | None:
         """Take what became of a command; return what follows, or None while others of its kind still run."""
         command = self._waiting.pop(result.number)
-        step = self._set(_ended(command.step, result, now))
+        step = self._ledger.set(_ended(command.step, result, now))
         self._results.append(result)
         self._take(command, step, result)
         if self._waiting:
@@ -186,21 +111,21 @@ class RecoveryMachine:
 
     def _next(self, snapshot: TopologySnapshot, now: datetime) -> Turn:
         """Return how to go on from the steps that are done."""
-        done = {kind: self._is_done(kind) for kind in StepKind}
+        done = {kind: self._ledger.is_done(kind) for kind in StepKind}
         if self.recovery.kind is RecoveryKind.FORMER_PRIMARY or not done[StepKind.CHOOSE]:
             return self._begin(snapshot, now)
         if not done[StepKind.PROMOTE]:
             return self._drain(snapshot, now)
         if not done[StepKind.PUBLISH]:
             return self._publish((), now)
-        if self._to_repoint():
+        if self._ledger.to_repoint():
             return self._repoint((), snapshot, now)
         return self._verify((), snapshot, now)
 
     def _follow(
         self, kind: StepKind, results: list[StepResult], snapshot: TopologySnapshot, now: datetime
     ) -> Turn | None:
-        ended = self._ended_steps(results)
+        ended = self._ledger.ended_steps(results)
         match kind:
             case StepKind.FENCE | StepKind.FREEZE if self.recovery.kind is RecoveryKind.FORMER_PRIMARY:
                 return self._close_former(ended, snapshot, now)
@@ -211,11 +136,11 @@ class RecoveryMachine:
             case StepKind.PROMOTE:
                 return self._promoted(ended[0], now)
             case StepKind.PUBLISH:
-                self._time("publish", now)
-                self.recovery = replace(self.recovery, epoch=results[0].epoch)
+                self._ledger.time("publish", now)
+                self._ledger.change(epoch=results[0].epoch)
                 return self._repoint(ended, snapshot, now)
             case StepKind.REPOINT:
-                self._time("repoint", now)
+                self._ledger.time("repoint", now)
                 return self._verify(ended, snapshot, now)
             case _:
                 return self._finish(ended, now)
@@ -232,35 +157,34 @@ class RecoveryMachine:
         """Choose from what was read after the freeze, and hand out DRAIN with the intent of PROMOTE."""
         current = with_readings(snapshot, tuple(self._readings.values()))
         plan = plan_failover(current, self.recovery.failed, now, fenced=self._fenced, excluded=self._dead)
-        self.recovery = replace(
-            self.recovery,
+        self._ledger.change(
             successor=plan.chosen,
             successor_server_uuid=current.instances[plan.chosen].server_uuid if plan.chosen else "",
             candidates=plan.candidates,
             loss=plan.loss,
             lost_replicas=plan.lost_replicas,
         )
-        choose = self._append((Step(0, StepKind.CHOOSE, plan.chosen, state=StepState.DONE, start_time=now),))
+        choose = self._ledger.append((Step(0, StepKind.CHOOSE, plan.chosen, state=StepState.DONE, start_time=now),))
         if plan.chosen is None:
             refused = replace(choose[0], state=StepState.FAILED, error="no replica may be promoted")
             return self._fail(
-                current, (*ended, self._set(refused)), f"no replica may be promoted: {_reasons(plan)}", now
+                current, (*ended, self._ledger.set(refused)), f"no replica may be promoted: {_reasons(plan)}", now
             )
         reason = next(each.reason for each in plan.candidates if each.instance == plan.chosen)
         chosen = replace(choose[0], outcome=reason, elapsed=timedelta())
-        self._time("plan", now)
+        self._ledger.time("plan", now)
         turn = self._drain(current, now)
-        return replace(turn, record=(*ended, self._set(chosen), *turn.record))
+        return replace(turn, record=(*ended, self._ledger.set(chosen), *turn.record))
 
     def _drain(self, snapshot: TopologySnapshot, now: datetime) -> Turn:
         """Hand out DRAIN; the intent of PROMOTE goes along, so that PROMOTE need not wait for a commit of its own."""
         assert self.recovery.successor is not None
         chosen = self._reading(snapshot, self.recovery.successor)
-        running = self._running(promotion_steps(chosen), now)
+        running = self._ledger.running(promotion_steps(chosen), now)
         return Turn(record=running, commands=self._hand_out(running[:1], {chosen.key: chosen}))
 
     def _drained(self, drain: Step, result: StepResult, snapshot: TopologySnapshot, now: datetime) -> Turn:
-        self._time("drain", now)
+        self._ledger.time("drain", now)
         assert self.recovery.successor is not None
         promote = self.recovery.last_step(StepKind.PROMOTE)
         assert promote is not None
@@ -269,18 +193,18 @@ class RecoveryMachine:
             assert promote.start_time is not None
             assert promote.hold is not None
             if now - promote.start_time > promote.hold / 2:  # What is left of the hold might not do: a fresh intent.
-                promote = self._set(replace(promote, start_time=now))
+                promote = self._ledger.set(replace(promote, start_time=now))
                 return Turn((drain, promote), self._hand_out((promote,), {chosen.key: chosen}))
             return Turn(commands=self._hand_out((promote,), {chosen.key: chosen}))
-        skipped = self._set(replace(promote, state=StepState.SKIPPED, outcome="its server was not drained"))
-        if result.dead and not self._promotion_may_have_begun(self.recovery.successor):
+        skipped = self._ledger.set(replace(promote, state=StepState.SKIPPED, outcome="its server was not drained"))
+        if result.dead and not self._ledger.promotion_may_have_begun(self.recovery.successor):
             self._dead |= {self.recovery.successor}
             return self._choose((drain, skipped), snapshot, now)
         error = f"{self.recovery.successor} did not apply what it received: {drain.error}"
         return self._fail(snapshot, (skipped, drain), error, now)
 
     def _promoted(self, promote: Step, now: datetime) -> Turn:
-        self._time("promote", now)
+        self._ledger.time("promote", now)
         drain = self.recovery.last_step(StepKind.DRAIN)
         ended = (drain, promote) if drain is not None else (promote,)
         if promote.state is StepState.DONE:
@@ -289,12 +213,12 @@ class RecoveryMachine:
         return self._end(ended, RecoveryState.FAILED, now, error)
 
     def _publish(self, ended: tuple[Step, ...], now: datetime) -> Turn:
-        running = self._running((Step(0, StepKind.PUBLISH, self.recovery.successor),), now)
+        running = self._ledger.running((Step(0, StepKind.PUBLISH, self.recovery.successor),), now)
         return Turn((*ended, *running), self._hand_out(running, {}), together=True)
 
     def _repoint(self, ended: tuple[Step, ...], snapshot: TopologySnapshot, now: datetime) -> Turn:
         assert self.recovery.successor is not None
-        followers = tuple(self._reading(snapshot, key) for key in self._to_repoint())
+        followers = tuple(self._reading(snapshot, key) for key in self._ledger.to_repoint())
         if not followers:
             return self._verify(ended, snapshot, now)
         steps = repoint_steps(followers, self.recovery.failed, self.recovery.successor)
@@ -303,8 +227,8 @@ class RecoveryMachine:
 
     def _verify(self, ended: tuple[Step, ...], snapshot: TopologySnapshot, now: datetime) -> Turn:
         # Reading changes nothing, so VERIFY needs no intent of its own.
-        running = self._running((Step(0, StepKind.VERIFY, self.recovery.successor),), now)
-        followers = tuple(self._reading(snapshot, key) for key in self._followers())
+        running = self._ledger.running((Step(0, StepKind.VERIFY, self.recovery.successor),), now)
+        followers = tuple(self._reading(snapshot, key) for key in self._ledger.followers())
         instances = {key: self._reading(snapshot, key) for key in (self.recovery.successor,) if key is not None}
         return Turn((*ended, *running), self._hand_out(running, instances, followers), together=True)
 
@@ -318,7 +242,7 @@ class RecoveryMachine:
             return self._end(
                 ended, RecoveryState.FAILED, now, f"it was not made read-only: {fence.error or fence.outcome}"
             )
-        self.recovery = replace(self.recovery, loss=self._left_behind(snapshot))
+        self._ledger.change(loss=self._left_behind(snapshot))
         return self._end(ended, RecoveryState.SUCCEEDED, now)
 
     def _left_behind(self, snapshot: TopologySnapshot) -> Loss:
@@ -343,11 +267,11 @@ class RecoveryMachine:
             for statement in statements.unfreeze(self._reading(snapshot, step.instance), self.recovery.failed)
         )
         last = ended[-1]
-        last = self._set(replace(last, remaining_statements=(*last.remaining_statements, *remaining)))
+        last = self._ledger.set(replace(last, remaining_statements=(*last.remaining_statements, *remaining)))
         return self._end((*ended[:-1], last), RecoveryState.FAILED, now, error)
 
     def _end(self, ended: tuple[Step, ...], state: RecoveryState, now: datetime, error: str = "") -> Turn:
-        self.recovery = replace(self.recovery, state=state, end_time=now, error=error)
+        self._ledger.change(state=state, end_time=now, error=error)
         return Turn(record=ended, close=True)
 
     # Bookkeeping.
@@ -362,42 +286,14 @@ class RecoveryMachine:
         if step.kind is StepKind.REPOINT and step.state is not StepState.DONE and step.instance is not None:
             lost = (*self.recovery.lost_replicas, step.instance)
             listed = tuple(_with_fate(each, step) for each in self.recovery.candidates)
-            self.recovery = replace(self.recovery, lost_replicas=tuple(sorted(set(lost))), candidates=listed)
-
-    def _is_done(self, kind: StepKind) -> bool:
-        step = self.recovery.last_step(kind)
-        return step is not None and step.state is StepState.DONE
-
-    def _promotion_may_have_begun(self, successor: InstanceKey) -> bool:
-        """Return whether an earlier PROMOTE of this server ended without an answer."""
-        return any(
-            step.kind is StepKind.PROMOTE and step.instance == successor and step.state is StepState.UNKNOWN
-            for step in self.recovery.steps
-        )
-
-    def _to_repoint(self) -> tuple[InstanceKey, ...]:
-        """Return the replicas that should follow the successor and were not yet made to."""
-        settled = set(self.recovery.lost_replicas) | {self.recovery.successor}
-        for step in self.recovery.steps:
-            if step.kind is StepKind.REPOINT and step.state is StepState.DONE:
-                settled.add(step.instance)
-        return tuple(sorted(each.instance for each in self.recovery.candidates if each.instance not in settled))
-
-    def _followers(self) -> tuple[InstanceKey, ...]:
-        out = set(self.recovery.lost_replicas) | {self.recovery.successor}
-        return tuple(sorted(each.instance for each in self.recovery.candidates if each.instance not in out))
+            self._ledger.change(lost_replicas=tuple(sorted(set(lost))), candidates=listed)
 
     def _reading(self, snapshot: TopologySnapshot, key: InstanceKey) -> Instance:
         return self._readings.get(key) or snapshot.instances.get(key, Instance(key))
 
     def _run(self, steps: tuple[Step, ...], instances: dict[InstanceKey, Instance], now: datetime) -> Turn:
-        running = self._running(steps, now)
+        running = self._ledger.running(steps, now)
         return Turn(record=running, commands=self._hand_out(running, instances))
-
-    def _running(self, steps: tuple[Step, ...], now: datetime) -> tuple[Step, ...]:
-        return self._append(
-            tuple(replace(s, state=StepState.RUNNING, start_time=now, hold=HOLDS.get(s.kind)) for s in steps)
-        )
 
     def _hand_out(
         self,
@@ -422,29 +318,6 @@ class RecoveryMachine:
         )
         self._waiting.update({command.step.number: command for command in commands})
         return commands
-
-    def _append(self, steps: tuple[Step, ...]) -> tuple[Step, ...]:
-        added = numbered(steps, len(self.recovery.steps) + 1)
-        self.recovery = replace(self.recovery, steps=(*self.recovery.steps, *added))
-        return added
-
-    def _set(self, step: Step) -> Step:
-        steps = tuple(step if each.number == step.number else each for each in self.recovery.steps)
-        self.recovery = replace(self.recovery, steps=steps)
-        return step
-
-    def _ended_steps(self, results: list[StepResult]) -> tuple[Step, ...]:
-        numbers = {result.number for result in results}
-        return tuple(step for step in self.recovery.steps if step.number in numbers)
-
-    def _time(self, phase: str, now: datetime) -> None:
-        """Note how long a phase took; phases of several attempts add up."""
-        assert self._mark is not None
-        spent = {timing.phase: timing.elapsed for timing in self.recovery.phases}
-        spent[phase] = spent.get(phase, timedelta()) + (now - self._mark)
-        self._mark = now
-        phases = tuple(PhaseTiming(name, elapsed) for name, elapsed in spent.items())
-        self.recovery = replace(self.recovery, phases=phases)
 
 
 def _ended(step: Step, result: StepResult, now: datetime) -> Step:

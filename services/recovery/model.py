@@ -339,12 +339,13 @@ class RecoveryUnknown(DomainError):
 
 @dataclass
 class NoActionableFinding(DomainError):
-    """Analysis has no finding about this instance that a recovery exists for."""
+    """Analysis has no finding about this instance that a recovery exists for, or it is not the primary any more."""
 
     instance: str
+    problem: str = "ask analysis to explain it"
 
     def __str__(self) -> str:
-        return f"{self.instance} has no actionable finding; ask analysis to explain it"
+        return f"{self.instance} has no actionable finding: {self.problem}"
 
 
 @dataclass

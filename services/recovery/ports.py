@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from services.recovery.lease import LeaseGuard
-from services.recovery.machine import Command, StepResult
 from services.recovery.model import Primary, Record, Recovery, Step
+from services.recovery.turn import Command, StepResult
 from services.shared.topology.instance import Instance, InstanceKey
 
 

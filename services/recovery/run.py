@@ -15,9 +15,10 @@ from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 from services.recovery.lease import LeaseGuard, nanoseconds
-from services.recovery.machine import Command, RecoveryMachine, StepResult, Turn
+from services.recovery.machine import RecoveryMachine
 from services.recovery.model import LeaseLost, Primary, Record, Recovery, StepKind, StepState
 from services.recovery.ports import Clock, Directory, Executor, Journal, JournalUnavailable
+from services.recovery.turn import Command, StepResult, Turn
 from services.shared.runtime.errors import StaleFencingToken
 from services.shared.topology.instance import TopologySnapshot
 

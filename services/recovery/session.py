@@ -54,6 +54,8 @@ class FencedSession:
         self._taken = False
         self.changed = False
         """A statement that changes the server was sent."""
+        self.connection_id = 0
+        """The server's id of this session; 0 until it is open."""
 
     def open(self) -> None:
         """Connect.
@@ -62,16 +64,12 @@ class FencedSession:
             MysqlError: The server does not answer, or refuses our account.
         """
         self._connection.open()
+        self.connection_id = self._connection.connection_id
 
     @property
     def is_open(self) -> bool:
         """Whether statements can be tried."""
         return self._connection.is_open
-
-    @property
-    def connection_id(self) -> int:
-        """The server's id of this session; 0 when closed."""
-        return self._connection.connection_id
 
     @property
     def server_version(self) -> str:

@@ -21,11 +21,7 @@ _LONGEST_PAUSE_S: Final = 1.0
 
 
 class Stream:
-    """One stream that is kept alive.
-
-    Attributes:
-        alive: The stream that runs now has said something.
-    """
+    """One stream that is kept alive."""
 
     def __init__(
         self,
@@ -49,7 +45,12 @@ class Stream:
         self._take = take
         self._silence_s = silence.total_seconds()
         self._changed = changed
-        self.alive = False
+        self._told: bool | None = None  # None: never tried.
+
+    @property
+    def alive(self) -> bool:
+        """Whether the stream that runs now has said something."""
+        return self._told is True
 
     async def run(self) -> NoReturn:
         """Follow until cancelled."""
@@ -83,9 +84,9 @@ class Stream:
             self._note(alive=True)
 
     def _note(self, *, alive: bool, problem: str = "") -> None:
-        if alive == self.alive:
+        if alive is self._told:
             return
-        self.alive = alive
+        self._told = alive
         if alive:
             log.info("recovery.stream_followed", extra={"stream": self._name})
         else:

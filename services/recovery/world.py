@@ -110,8 +110,8 @@ class World:
         """
         if not name or name in self.snapshot.clusters:
             return name
-        aliases = {cluster.alias: cluster.cluster_id for cluster in self.snapshot.clusters.values()}
-        aliases.update({each.recovery.cluster_alias: each.recovery.cluster_id for each in self.records.values()})
+        aliases = {each.recovery.cluster_alias: each.recovery.cluster_id for each in self.records.values()}
+        aliases.update({cluster.alias: cluster.cluster_id for cluster in self.snapshot.clusters.values()})
         known = {each.recovery.cluster_id for each in self.records.values()}
         if name in aliases:
             return aliases[name]

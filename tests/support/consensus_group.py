@@ -28,6 +28,13 @@ REPOSITORY: Final = Path(__file__).parents[2]
 LEASE: Final = "recovery"
 
 
+class _Process(ServerProcess):
+    @property
+    def exit_code(self) -> int:
+        """Exit code of the ended process."""
+        return int(self._process.returncode)
+
+
 class MemberProcess:
     """One member: its settings, its process, its API."""
 
@@ -40,7 +47,7 @@ class MemberProcess:
         self._wrapper = wrapper
         self._api: PortLease = lease_port()
         self._raft: PortLease = lease_port()
-        self._process: ServerProcess | None = None
+        self._process: _Process | None = None
         self._channel: grpc.aio.Channel | None = None
 
     @property
@@ -114,7 +121,7 @@ class MemberProcess:
             "-m",
             "services.consensus",
         )
-        self._process = ServerProcess(command, directory=self.directory)
+        self._process = _Process(command, directory=self.directory)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to its process."""
@@ -131,9 +138,7 @@ class MemberProcess:
         """Wait until its process ended by itself; return the exit code."""
         assert self._process is not None
         self._process.wait(15)
-        code = self._process.exit_code
-        assert code is not None
-        return code
+        return self._process.exit_code
 
     async def status(self) -> pb.GetStatusResponse:
         """Return its view of the group."""

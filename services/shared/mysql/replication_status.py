@@ -24,6 +24,7 @@ SELECT_HEARTBEATS: Final = (
 """MySQL 8.0 on: per channel its heartbeat period in seconds, and how many microseconds ago the last sign of life of the
 source arrived: a heartbeat, or a transaction, since a busy source sends no heartbeats. NULL: none yet."""
 
+_LIFE_COUNTERS: Final = ("Slave_received_heartbeats", "Master_Log_File", "Read_Master_Log_Pos", "Gtid_IO_Pos")
 _IO_STATES: Final = {"yes": ThreadState.ON, "no": ThreadState.OFF, "connecting": ThreadState.CONNECTING}
 _SQL_STATES: Final = {"yes": ThreadState.ON, "no": ThreadState.OFF}
 
@@ -50,6 +51,39 @@ def with_heartbeats(
     """
     by_channel = {str(row["channel"]): row for row in rows}
     return tuple(_with_heartbeat(channel, by_channel.get(channel.name), now) for channel in channels)
+
+
+class SignsOfLife:
+    """When each channel of one MariaDB server last heard its source, told from counters: it shows no times.
+
+    A heartbeat counter or a position that moved between two readings counts as heard at the second one: an age is never
+    overstated. Until something has moved, nothing is known.
+    """
+
+    def __init__(self) -> None:
+        self._counters: dict[str, tuple[object, ...]] = {}
+        self._heard: dict[str, datetime] = {}
+
+    def note(
+        self, channels: Iterable[ReplicationChannel], rows: Iterable[Row], now: datetime
+    ) -> tuple[ReplicationChannel, ...]:
+        """Return the channels with the time each was last heard.
+
+        Args:
+            channels: As `channels_from_rows` made them of `rows`.
+            rows: Rows of `SHOW ALL SLAVES STATUS`.
+            now: Our wall time when they were read.
+        """
+        for row in rows:
+            name = _text(row.get("Connection_name"))
+            counters = tuple(row.get(column) for column in _LIFE_COUNTERS)
+            if name in self._counters and self._counters[name] != counters:
+                self._heard[name] = now
+            self._counters[name] = counters
+        return tuple(
+            replace(channel, last_heartbeat_time=self._heard.get(channel.name, channel.last_heartbeat_time))
+            for channel in channels
+        )
 
 
 def _with_heartbeat(channel: ReplicationChannel, row: Row | None, now: datetime) -> ReplicationChannel:

@@ -192,7 +192,7 @@ async def test_kept_lease_is_extended_at_each_round_and_lost_at_release(group: G
     await leader.leases.Release(pb.ReleaseRequest(name=LEASE, session_id=session, fencing_token=token), timeout=5)
 
     async def lost() -> bool:
-        return bool((await read(stream)).state == pb.KeepAliveResponse.STATE_LOST
+        return bool((await read(stream)).state == pb.KeepAliveResponse.STATE_LOST)
 
     await eventually(lost, within=2)
 

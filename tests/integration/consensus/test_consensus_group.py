@@ -77,7 +77,7 @@ async def test_isolated_leader_loses_its_lease_and_refuses(tmp_path: Path) -> No
         newer = (await acquire(successor)).lease.fencing_token
 
         async def lost() -> bool:
-            return bool((await read(stream)).state == pb.KeepAliveResponse.STATE_LOST
+            return bool((await read(stream)).state == pb.KeepAliveResponse.STATE_LOST)
 
         await eventually(lost, within=2, message="LOST is pushed")
         with pytest.raises(grpc.aio.AioRpcError) as refused:

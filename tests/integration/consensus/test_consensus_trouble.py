@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import resource
 import shutil
 import signal
 import sqlite3
@@ -74,6 +76,13 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", place], check=True)
 
 
+def fill(ballast: Path) -> None:
+    """Write a file until there is no space left."""
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4_096))
+
+
 async def test_leader_whose_disk_is_full_gives_way_and_goes_on_when_there_is_space(
     tmp_path: Path, small_disk: Path
 ) -> None:
@@ -90,9 +99,7 @@ async def test_leader_whose_disk_is_full_gives_way_and_goes_on_when_there_is_spa
         leader.start()
         await group.agree()
         ballast = small_disk / "ballast"
-        with pytest.raises(OSError, match="No space"), ballast.open("wb", buffering=0) as file:
-            while True:
-                file.write(bytes(65_536))
+        fill(ballast)
 
         async def full() -> bool:
             status = await leader.status()
@@ -122,7 +129,7 @@ async def test_io_error_ends_the_process_with_one_line(tmp_path: Path) -> None:
         leader = await group.leader()
         token = (await acquire(leader)).lease.fencing_token
         # A file that may not grow makes writes fail with EFBIG, which SQLite reports as an I/O error.
-        subprocess.run(["prlimit", f"--pid={member.pid}", "--fsize=1"], check=True)
+        resource.prlimit(member.pid, resource.RLIMIT_FSIZE, (1, 1))
         with pytest.raises(grpc.aio.AioRpcError):
             await register(leader, token)
         assert member.wait() == 74

@@ -206,22 +206,18 @@ async def test_nothing_is_sent_once_the_lease_is_lost_and_the_next_leader_finish
 async def test_statement_that_hangs_when_the_lease_is_lost_is_ended_at_the_server(deploy: Deploy) -> None:
     world = await deploy("p -> r1")
     fleet = world.fleet
-    fleet["p"].kill()
     lease = FakeLease(7)
     machine = RecoveryMachine(new_recovery(world.fail(), 7))
     run = world.run(machine, lease)
     turn = await run.register(timedelta())
-    blocker = await asyncio.to_thread(fleet["r1"].connect, account=fleet.credentials.root)
+    blocker = await asyncio.to_thread(fleet["p"].connect, account=fleet.credentials.root)
     with blocker.cursor() as cursor:
-        cursor.execute("FLUSH TABLES WITH READ LOCK")  # SET GLOBAL read_only = OFF waits for it.
+        cursor.execute("LOCK TABLES app.writes WRITE")  # The fence waits for it.
     working = asyncio.create_task(run.finish(turn))
 
-    async def statements() -> list[str]:
-        found = await fleet["r1"].query("SELECT INFO FROM performance_schema.processlist WHERE USER = 'primacy'")
-        return [str(row["INFO"]) for row in found]
-
     async def hangs() -> bool:
-        return "SET GLOBAL read_only = OFF" in await statements()
+        found = await fleet["p"].query("SELECT INFO FROM performance_schema.processlist WHERE USER = 'primacy'")
+        return "SET GLOBAL super_read_only = ON" in [row["INFO"] for row in found]
 
     await eventually(hangs, within=10)
     lease.lose()
@@ -233,6 +229,7 @@ async def test_statement_that_hangs_when_the_lease_is_lost_is_ended_at_the_serve
 
     await eventually(is_gone, within=5)
     blocker.close()
+    assert await is_writable(fleet["p"])
     assert not await is_writable(fleet["r1"])
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from services.recovery.lease import LeaseGuard
-from services.recovery.machine import Command, StepResult
 from services.recovery.model import StepKind
+from services.recovery.turn import Command, StepResult
 from services.shared.topology.instance import Instance, InstanceKey
 from tests.support.recovery.fleet import FakeFleet
 from tests.support.recovery.topologies import READ, UNREADABLE

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from services.recovery.machine import Command, StepResult
 from services.recovery.model import StepKind, StepState
 from services.recovery.positions import received
+from services.recovery.turn import Command, StepResult
 from services.shared.topology.instance import Instance, InstanceKey, ThreadState, TopologySnapshot
 from tests.support.recovery.topologies import snapshot
 

@@ -16,7 +16,7 @@ OFF = {name: instance(name, "p", io=ThreadState.CONNECTING, io_errno=2003) for n
 
 
 def burst(*results: ProbeResult) -> Burst:
-    made = Burst(P, 10 * S, 2 * S)
+    made = Burst(P, 10 * S, 2 * S, 15 * S)
     for one in results:
         made.record(one)
     return made
@@ -48,10 +48,18 @@ def test_burst_goes_on_until_the_picture_is_clear(results: list[ProbeResult], ov
     assert burst(*results).is_over(int(10.2 * S), [R1, R2]) is over
 
 
-def test_burst_ends_when_time_is_up() -> None:
-    made = burst(found(TIMED_OUT, "p"))
-    assert not made.is_over(12 * S - 1, [R1, R2])
-    assert made.is_over(12 * S, [R1, R2])
+@pytest.mark.parametrize(
+    ("results", "end_s"),
+    [
+        pytest.param([], 12, id="nothing_heard"),
+        pytest.param([found(TIMED_OUT, "p"), found(OFF["r1"]), found(OFF["r2"])], 12, id="nobody_receives"),
+        pytest.param([found(TIMED_OUT, "p"), found(ON["r1"]), found(OFF["r2"])], 25, id="hung_and_one_receives"),
+    ],
+)
+def test_burst_ends_when_time_is_up(results: list[ProbeResult], end_s: int) -> None:
+    made = burst(*results)
+    assert not made.is_over(end_s * S - 1, [R1, R2])
+    assert made.is_over(end_s * S, [R1, R2])
 
 
 def test_refusing_instance_without_replicas_is_a_clear_picture() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.shared.mysql.replication_status import channels_from_rows, with_heartbeats
+from services.shared.mysql.replication_status import SignsOfLife, channels_from_rows, with_heartbeats
 from services.shared.topology.instance import BinlogPosition, InstanceKey, ThreadState
 
 SOURCE_UUID = "3e11fa47-71ca-11e1-9e33-c80aa9429562"
@@ -191,3 +191,19 @@ def test_heartbeats_of_other_channels_do_not_count() -> None:
     (channel,) = with_heartbeats(channels_from_rows([MYSQL_8_4]), rows, NOW)
     assert channel.last_heartbeat_time is None
     assert channel.heartbeat_period is None
+
+
+def test_mariadb_channel_was_heard_when_a_counter_moved() -> None:
+    signs = SignsOfLife()
+
+    def heard(row: dict[str, Any], seconds: int) -> datetime | None:
+        (channel,) = signs.note(channels_from_rows([row]), [row], NOW + timedelta(seconds=seconds))
+        return channel.last_heartbeat_time
+
+    assert heard(MARIADB_10_5, 0) is None
+    assert heard(MARIADB_10_5, 1) is None
+    assert heard({**MARIADB_10_5, "Slave_received_heartbeats": 5}, 2) == NOW + timedelta(seconds=2)
+    assert heard({**MARIADB_10_5, "Slave_received_heartbeats": 5}, 3) == NOW + timedelta(seconds=2)
+    moved = {**MARIADB_10_5, "Slave_received_heartbeats": 5, "Read_Master_Log_Pos": 9999}
+    assert heard(moved, 4) == NOW + timedelta(seconds=4)
+    assert heard({**moved, "Seconds_Behind_Master": 77}, 5) == NOW + timedelta(seconds=4)

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any, Final
 
 import pytest
 
-from services.recovery.app import RecoveryApp
-from services.recovery.lease import LeaseGuard
 from services.recovery.model import (
     Blocker,
-    Finding,
     FormerPrimary,
     Leadership,
     NoActionableFinding,
@@ -23,7 +16,6 @@ from services.recovery.model import (
     ObserveOnly,
     Policy,
     Primary,
-    Recovery,
     RecoveryKind,
     RecoveryOpen,
     RecoveryState,
@@ -31,103 +23,15 @@ from services.recovery.model import (
     StepKind,
     Verdict,
 )
-from services.recovery.world import World
 from services.shared.runtime.errors import ClusterUnknown, InstanceUnknown, NoLeader, NotLeader
 from services.shared.topology.instance import ThreadState
 from tests.support.eventually import eventually
-from tests.support.recovery.executor import FakeExecutor
-from tests.support.recovery.fakes import FakeDirectory, FakeJournal, FakeLease, RealClock
+from tests.support.recovery.fakes import RealClock
 from tests.support.recovery.fleet import FakeFleet
+from tests.support.recovery.node import FINDING, Node, dead_primary, quiet, running
 from tests.support.recovery.topologies import CLUSTER, READ, P, key, primary, replica
 
 REQUEST: Final = "0b8e4d3a-0000-4000-8000-0000000000aa"
-FINDING: Final = Finding(CLUSTER, "shop", P, "DEAD_PRIMARY", "DeadMaster", actionable=True)
-
-
-class HeldLease:
-    """The lease as the app sees it."""
-
-    def __init__(self, lease: FakeLease) -> None:
-        self.lease = lease
-
-    @property
-    def live(self) -> bool:
-        return self.lease.state is not None
-
-    def guard(self) -> LeaseGuard | None:
-        return self.lease.guard() if self.live else None
-
-
-class Node:
-    """A node whose neighbours are fakes; the journal's stream is what `echo` copies."""
-
-    def __init__(
-        self, fleet: FakeFleet, policy: Policy = Policy.ACT, journal: FakeJournal | None = None, token: int = 7
-    ) -> None:
-        self.fleet = fleet
-        self.journal = journal or FakeJournal()
-        self.directory = FakeDirectory()
-        self.executor = FakeExecutor(fleet)
-        self.lease = FakeLease(token)
-        self.world = World()
-        self.app = RecoveryApp(
-            self.world,
-            HeldLease(self.lease),
-            self.journal,
-            self.directory,
-            self.executor,
-            RealClock(),
-            node="node1",
-            policy=policy,
-            block_period=timedelta(hours=1),
-            drain_timeout=timedelta(seconds=1),
-        )
-        self.world.leadership = Leadership("node1", "n1:50053", local=True)
-        self.world.replace_topology(fleet.snapshot())
-        self.world.change_findings((), (), first=True)
-        self.world.change_records((), first=True)
-        self.world.change_primaries((), first=True)
-
-    def find(self, finding: Finding = FINDING) -> None:
-        self.world.change_findings((finding,), (), first=False)
-        self.app.consider()
-
-    def echo(self) -> None:
-        self.world.change_records(self.journal.records.values(), first=True)
-        self.app.consider()
-
-    async def closed(self) -> Recovery:
-        async def is_closed() -> Recovery | None:
-            found = [each.recovery for each in self.journal.records.values() if not each.open]
-            return found[-1] if found else None
-
-        found = await eventually(is_closed, within=5)
-        assert found is not None
-        return found
-
-
-@asynccontextmanager
-async def running(node: Node) -> AsyncIterator[Node]:
-    task = asyncio.create_task(node.app.run())
-    await asyncio.sleep(0)
-    try:
-        yield node
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-def dead_primary() -> FakeFleet:
-    fleet = FakeFleet(primary(), replica("a", 110), replica("b", 90))
-    fleet.dead.add(P)
-    return fleet
-
-
-async def quiet(node: Node) -> None:
-    """Let the node look at everything, several times over."""
-    for _ in range(50):
-        node.app.consider()
-        await asyncio.sleep(0)
 
 
 async def test_leader_recovers_a_dead_primary_by_itself() -> None:
@@ -331,3 +235,24 @@ async def test_recoveries_are_found_by_cluster_and_watched_until_they_end() -> N
             node.app.recoveries("nobody's")
         with pytest.raises(RecoveryUnknown):
             node.app.recovery(REQUEST)
+
+
+async def test_lost_replica_of_a_former_primary_never_becomes_a_second_primary() -> None:
+    a = replica("a", read_only=False, channels=())
+    async with running(Node(FakeFleet(primary(), a, replica("b")))) as node:
+        former = FormerPrimary(P, primary().server_uuid, 1)
+        node.world.change_primaries([Primary(CLUSTER, "shop", key("a"), a.server_uuid, 2, (former,))], first=True)
+        node.find()
+        await quiet(node)
+        assert node.executor.commands == []
+        assert [each.blocker for each in node.app.blocked("")] == [Blocker.NOT_ACTIONABLE]
+        with pytest.raises(NoActionableFinding, match="former primary"):
+            await node.app.start(P, "", None, "me")
+
+
+async def test_observing_node_still_tells_who_the_primary_is() -> None:
+    fleet = FakeFleet(primary(reading=READ), replica("a", io_state=ThreadState.ON))
+    async with running(Node(fleet, Policy.OBSERVE)) as node:
+        node.app.consider()
+        await eventually(lambda: CLUSTER in node.directory.primaries, within=5)
+        assert node.executor.commands == []

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from services.recovery.directory import found_primaries, returned_primaries
-from services.recovery.model import FormerPrimary, Primary
+from services.recovery.directory import found_primaries, returned_primaries, why_superseded
+from services.recovery.model import Finding, FormerPrimary, Primary
 from services.shared.topology.instance import Instance, ThreadState
 from tests.support.recovery.topologies import CLUSTER, READ, UNREADABLE, P, key, primary, replica, snapshot, uuid
 
@@ -78,3 +78,37 @@ def test_former_primary_is_left_alone_when(former: Instance, present: Instance) 
 def test_present_primary_is_never_taken_for_a_former_one() -> None:
     again = replace(ENTRY, former=(FormerPrimary(key("a"), A.server_uuid, 1),))
     assert returned(HEALTHY, A, entry=again) == []
+
+
+def superseded(instance: Instance, *others: Instance, entry: Primary = ENTRY) -> str:
+    finding = Finding(CLUSTER, "shop", instance.key, "DEAD_PRIMARY", "DeadMaster", True, instance.server_uuid)
+    return why_superseded(finding, snapshot(instance, *others), {CLUSTER: entry})
+
+
+def test_dead_former_primary_with_lost_replicas_is_not_replaced_a_second_time() -> None:
+    assert "is a former primary: a:3306 took over in epoch 2" in superseded(primary(), A)
+    assert "former primary" in superseded(primary(), replace(A, reading=UNREADABLE))
+
+
+def test_instance_beside_a_primary_that_takes_writes_is_not_replaced() -> None:
+    assert "takes writes" in superseded(primary(key=key("q"), server_uuid=uuid(9)), A)
+
+
+MAY_BE_REPLACED = [
+    pytest.param(replace(A, reading=UNREADABLE), (), id="the directory names it"),
+    pytest.param(
+        primary(key=key("q"), server_uuid=uuid(9)), (replace(A, read_only=True),), id="the entry is out of date"
+    ),
+    pytest.param(primary(key=key("q"), server_uuid=uuid(9)), (), id="the entry names nobody we know"),
+    pytest.param(primary(), (replica("a"),), id="the directory's primary replicates from it: moved back by hand"),
+]
+
+
+@pytest.mark.parametrize(("instance", "others"), MAY_BE_REPLACED)
+def test_dead_primary_may_be_replaced_when(instance: Instance, others: tuple[Instance, ...]) -> None:
+    assert superseded(instance, *others) == ""
+
+
+def test_cluster_that_the_directory_does_not_know_has_no_former_primary() -> None:
+    finding = Finding(CLUSTER, "shop", P, "DEAD_PRIMARY", "DeadMaster", True, uuid(1))
+    assert why_superseded(finding, snapshot(primary()), {}) == ""

@@ -56,7 +56,7 @@ def test_nothing_blocks_a_dead_primary_for_the_leader() -> None:
 
 RUNNING: Final = record(RecoveryState.RUNNING, None)
 PROMOTED: Final = record(RecoveryState.SUCCEEDED)
-FAILED: Final = record(RecoveryState.FAILED, timedelta(milliseconds=500))
+FAILED: Final = record(RecoveryState.FAILED, timedelta(milliseconds=500), log_index=2)
 
 BLOCKED = [
     pytest.param({}, {"leadership": FOLLOWS}, Blocker.NOT_LEADER, id="follower"),

@@ -10,8 +10,9 @@ from typing import Final
 
 import pytest
 
-from services.recovery.machine import HOLDS, Command, RecoveryMachine, StepResult, Turn
+from services.recovery.machine import RecoveryMachine
 from services.recovery.model import LossState, Recovery, RecoveryKind, RecoveryState, StepKind, StepState
+from services.recovery.turn import HOLDS, Command, StepResult, Turn
 from tests.support.recovery.fleet import FakeFleet
 from tests.support.recovery.topologies import CLUSTER, NOW, P, gtids, key, primary, replica, uuid
 

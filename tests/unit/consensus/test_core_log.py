@@ -1,0 +1,76 @@
+"""The log, majorities, and the generator of the core."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.consensus.log import ENTRY_OVERHEAD, Log
+from services.consensus.model import Entry, EntryKind, InvariantViolated
+from services.consensus.quorum import majority, reached_by
+from services.consensus.randomness import SplitMix64
+
+terms = st.lists(st.integers(1, 5), max_size=12).map(sorted)
+
+
+def _log(numbers: list[int], data: bytes = b"") -> Log:
+    return Log([Entry(index, term, EntryKind.COMMAND, 0, data) for index, term in enumerate(numbers, 1)])
+
+
+@given(terms, st.integers(0, 15), st.integers(0, 6))
+def test_may_match_is_the_last_entry_within_both_bounds(numbers: list[int], index: int, term: int) -> None:
+    """R4."""
+    within = [place for place in range(1, len(numbers) + 1) if place <= index and numbers[place - 1] <= term]
+    found = max(within, default=0)
+    assert _log(numbers).may_match(index, term) == (found, numbers[found - 1] if found else 0)
+
+
+@given(terms, terms)
+def test_of_two_logs_one_at_least_covers_the_other(mine: list[int], other: list[int]) -> None:
+    """E4: otherwise nobody could ever win."""
+    a, b = _log(mine), _log(other)
+    covers = b.is_covered_by(a.last_index, a.last_term), a.is_covered_by(b.last_index, b.last_term)
+    assert any(covers)
+    assert all(covers) == ((len(mine), mine[-1:]) == (len(other), other[-1:]))
+
+
+@given(st.integers(1, 8), st.integers(1, 4), st.integers(1, 300))
+def test_batch_keeps_its_limits_and_always_moves_on(first: int, max_entries: int, max_bytes: int) -> None:
+    entries, size = _log([1] * 8, b"x" * 50).batch(first, max_entries, max_bytes)
+    assert [entry.index for entry in entries] == list(range(first, first + len(entries)))
+    assert 1 <= len(entries) <= max_entries
+    assert size == len(entries) * (50 + ENTRY_OVERHEAD)
+    assert size <= max_bytes or len(entries) == 1
+
+
+@pytest.mark.parametrize(
+    ("index", "term"),
+    [pytest.param(4, 2, id="gap"), pytest.param(2, 2, id="overlap"), pytest.param(3, 1, id="falling-term")],
+)
+def test_log_refuses_what_does_not_continue_it(index: int, term: int) -> None:
+    with pytest.raises(InvariantViolated, match="S3"):
+        _log([1, 2]).append([Entry(index, term, EntryKind.COMMAND, 0, b"")])
+
+
+@pytest.mark.parametrize(("voters", "need"), [(1, 1), (2, 2), (3, 2), (4, 3), (5, 3), (6, 4), (7, 4)])
+def test_majority(voters: int, need: int) -> None:
+    assert majority(voters) == need
+
+
+@given(st.lists(st.integers(), min_size=1, max_size=7))
+def test_reached_by_is_the_largest_value_a_majority_has(values: list[int]) -> None:
+    need = majority(len(values))
+    reached = reached_by(values, need)
+    assert sum(value >= reached for value in values) >= need
+    assert sum(value > reached for value in values) < need
+
+
+def test_generator_gives_the_published_sequence() -> None:
+    generator = SplitMix64(1234567)
+    assert [generator.next() for _ in range(3)] == [6457827717110365317, 3203168211198807973, 9817491932198370423]
+
+
+@given(st.integers(), st.integers(-3, 100))
+def test_random_numbers_stay_below_their_bound(seed: int, bound: int) -> None:
+    assert 0 <= SplitMix64(seed).below(bound) < max(1, bound)
