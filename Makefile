@@ -67,8 +67,8 @@ demo: setup lab ## Kill a primary and watch the suite promote a replica
 demo-picture: setup lab ## The same, drawn into docs/demo.svg
 	@$(PYTHON) -m demo --svg docs/demo.svg
 
-bench: setup lab ## Measure: make bench NAME=failover [RUNS=10] [MODE=kill|stop|leader]
-	@test -n "$(NAME)" || { echo "NAME=failover or NAME=consensus" >&2; exit 2; }
+bench: setup lab ## Measure: make bench NAME=failover|idle|consensus [RUNS=10] [MODE=kill|stop|leader]
+	@test -n "$(NAME)" || { echo "NAME=failover, idle or consensus" >&2; exit 2; }
 	@RUNS=$(RUNS) MODE=$(MODE) $(PYTHON) -m benchmarks.$(NAME)
 
 simulate: setup ## Simulate whole Raft groups: make simulate SEEDS=1000 [FROM=0]

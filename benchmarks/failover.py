@@ -73,9 +73,7 @@ async def _next_fleet(lab: Lab, suite: Suite, old: Fleet, flavor: Flavor) -> Fle
         node.start()
     await suite.leader()
     fleet = await lab.deploy("p -> r1 r2", flavor=flavor, semi_sync=True)
-    await eventually(
-        lambda: _discovered(suite, fleet), within=60, retry_on=grpc.aio.AioRpcError, message=suite.logs
-    )
+    await eventually(lambda: _discovered(suite, fleet), within=60, retry_on=grpc.aio.AioRpcError, message=suite.logs)
     return fleet
 
 

@@ -266,6 +266,8 @@ class MemberLoop:
         """Return how long nothing can be due: idle members tick rarely, and nothing depends on how often (T3)."""
         now, status = self._now, self._core.status()
         if status.role is Role.LEADER:
+            if now >= self._round_at + self._settings.heartbeat:
+                self._round_at = now  # This tick sent no heartbeat: in a group of one there is nobody to send it to.
             return max(MILLISECOND, self._round_at + self._settings.heartbeat - now)
         if status.role is Role.FOLLOWER and status.leader != NOBODY and status.leader_contact_at is not None:
             # No election starts before this (5); each heartbeat moves it.
