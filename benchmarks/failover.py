@@ -14,6 +14,7 @@ import asyncio
 import os
 import resource
 import tempfile
+import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,7 @@ BENCH: Final = "failover"
 _WARM_WRITES: Final = 200
 _OUTAGE_WITHIN_S: Final = 60.0
 _AFTERWARDS_S: Final = 2.0
+_PHASES: Final = ("suspect", "confirm", "decide", "register", "plan", "drain", "promote", "publish", "repoint")
 
 
 @dataclass
@@ -87,6 +89,7 @@ async def _run(suite: Suite, fleet: Fleet, mode: str, figures: Figures) -> None:
     primary, leader = fleet.primary, await suite.leader()
     with WritableWatch(tuple(fleet)) as watch, Writer((primary, *fleet.replicas)) as writer:
         await eventually(lambda: writer.count >= _WARM_WRITES, within=30)
+        killed = time.time()
         if mode == "stop":
             primary.stop()
         else:
@@ -103,6 +106,7 @@ async def _run(suite: Suite, fleet: Fleet, mode: str, figures: Figures) -> None:
             primary.resume()
         await asyncio.sleep(_AFTERWARDS_S)  # A time to watch for a second writer, not a wait for something.
     _collect(figures, outage, recovery, watch)
+    figures.phases_ms["suspect"].append(_suspect_ms(recovery, killed))
     successor = next(each for each in fleet if each.endpoint == outage.first.endpoint)
     figures.lost.append(len(await writer.lost_ids(successor)))
 
@@ -120,6 +124,14 @@ async def _recoveries(node: SuiteNode) -> list[recovery_pb2.Recovery]:
     return [recovery for recovery in await node.recoveries() if recovery.kind == kind]
 
 
+def _suspect_ms(recovery: recovery_pb2.Recovery, killed: float) -> float:
+    """Return the time from the kill to the first sign of it: what precedes the phases the recovery measures itself."""
+    began = recovery.start_time.ToNanoseconds() / 1e9
+    before = {"confirm", "decide"}
+    measured = sum(each.elapsed.ToTimedelta().total_seconds() for each in recovery.phases if each.phase in before)
+    return (began - measured - killed) * 1e3
+
+
 def _collect(figures: Figures, outage: Outage, recovery: recovery_pb2.Recovery, watch: WritableWatch) -> None:
     figures.outages_ms.append(outage.duration_ns / 1e6)
     figures.double.append(watch.double_writer_samples)
@@ -129,7 +141,8 @@ def _collect(figures: Figures, outage: Outage, recovery: recovery_pb2.Recovery, 
 
 def _report(figures: Figures, mode: str) -> None:
     report(BENCH, mode, "write_outage_ms", figures.outages_ms)
-    for phase, values in figures.phases_ms.items():
+    for phase in sorted(figures.phases_ms, key=_PHASES.index):
+        values = figures.phases_ms[phase]
         report(BENCH, mode, f"phase_{phase}_ms", values)
     report_value(BENCH, mode, "lost_acknowledged_writes", sum(figures.lost))
     report_value(BENCH, mode, "double_writer_samples", sum(figures.double))
