@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import struct
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -25,6 +26,9 @@ Row = Mapping[str, Any]
 _ACCESS_DENIED: Final = frozenset({1044, 1045, 1130, 1698, 1820, 1862, 3118})
 _PRIVILEGE_MISSING: Final = frozenset({1142, 1143, 1227, 1370})
 _UNREACHABLE: Final = frozenset({2002, 2003, 2005})
+_UNKNOWN_HOST: Final = 2005
+_CLIENT_FAILURES: Final = (pymysql.MySQLError, OSError, ValueError, RuntimeError, struct.error, LookupError, TypeError)
+"""What pymysql raises; the last four when the other side does not speak MySQL's protocol."""
 _LOST: Final = frozenset({2006, 2013, 2014, 2055, 1053, 1927, 3169, 4031})
 
 
@@ -150,7 +154,7 @@ class MysqlConnection:
         try:
             self._link = self._make_link()
             self._link.connect(self._socket)
-        except (pymysql.MySQLError, OSError, ValueError, RuntimeError) as error:
+        except _CLIENT_FAILURES as error:
             self.close()
             raise self._translated(error) from None
 
@@ -200,7 +204,7 @@ class MysqlConnection:
                 while cursor.nextset():
                     results.append(cursor.fetchall())
                 return results
-        except (pymysql.MySQLError, OSError, ValueError) as error:
+        except _CLIENT_FAILURES as error:
             translated = self._translated(error)
             translated.completed = results
             if isinstance(translated, ServerTimeout | ConnectionLost):
@@ -265,6 +269,8 @@ class MysqlConnection:
     def _os_error(self, error: OSError) -> MysqlError:
         if isinstance(error, TimeoutError):
             return ServerTimeout(str(self.key), 0, "no connection in time")
+        if isinstance(error, socket.gaierror):  # Its numbers are negative and the resolver's own: say it as MySQL does.
+            return ServerUnreachable(str(self.key), _UNKNOWN_HOST, f"the host name is not known: {error.strerror}")
         return ServerUnreachable(str(self.key), error.errno or 0, error.strerror or str(error))
 
     def _translated(self, error: Exception) -> MysqlError:

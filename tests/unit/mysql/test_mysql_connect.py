@@ -92,9 +92,10 @@ def test_refused_connect_is_unreachable() -> None:
     assert caught.value.number == 111
 
 
-def test_unknown_host_is_unreachable() -> None:
-    with pytest.raises(ServerUnreachable):
+def test_unknown_host_is_unreachable_with_a_number_that_a_message_can_carry() -> None:
+    with pytest.raises(ServerUnreachable) as failed:
         MysqlConnection.connect(InstanceKey("no-such-host.invalid", 3306), SETTINGS)
+    assert failed.value.number == 2005
 
 
 def test_abort_from_another_thread_ends_a_connect_that_hangs() -> None:
