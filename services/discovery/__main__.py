@@ -39,6 +39,7 @@ def app_settings(settings: DiscoverySettings) -> AppSettings:
     """Return what the use cases need of the settings."""
     return AppSettings(
         limits=Limits(settings.poll, settings.check_grace, settings.lag_limit),
+        primary_poll=settings.primary_poll,
         poll_jitter=settings.poll_jitter,
         full_probe_period=settings.full_probe_period,
         probe_timeout=settings.probe_timeout,

@@ -43,6 +43,8 @@ from services.shared.topology.instance import Cluster, Instance, InstanceKey, To
 
 log = logging.getLogger(__name__)
 
+FOLLOW_UP_S: Final = 0.5
+"""How long after a new primary was published its cluster is read once more."""
 GATHER_S: Final = 0.2
 """How long changes that are not urgent wait for company."""
 BURST_GAP_NS: Final = 200_000_000
@@ -58,6 +60,7 @@ class AppSettings:
     """How to watch a fleet; see `settings.py` for the meaning of each."""
 
     limits: Limits = field(default_factory=Limits)
+    primary_poll: timedelta = timedelta(seconds=1)
     poll_jitter: float = 0.1
     full_probe_period: timedelta = timedelta(seconds=60)
     probe_timeout: timedelta = timedelta(milliseconds=1500)
@@ -87,7 +90,8 @@ class DiscoveryApp:
         self._flush_handle: asyncio.TimerHandle | None = None
         poll_ns = int(settings.limits.poll.total_seconds() * _NS)
         dead_ns = int(settings.dead_poll_max.total_seconds() * _NS)
-        self._schedule = Schedule(Pace(poll_ns, settings.poll_jitter, dead_ns))
+        primary_ns = int(settings.primary_poll.total_seconds() * _NS)
+        self._schedule = Schedule(Pace(poll_ns, primary_ns, settings.poll_jitter, dead_ns))
         self._forgotten = Forgotten()
         self._unseen: set[InstanceKey] = set()  # Probed, but not known: never answered, and nobody's source.
         self._failed: dict[InstanceKey, ProbeFailure] = {}
@@ -160,9 +164,15 @@ class DiscoveryApp:
         before = {cluster_id: cluster.epoch for cluster_id, cluster in self._topology.clusters.items()}
         self._publish(self._topology.set_directory(entries, self._clock.utc_now()), urgent=True)
         for entry in entries:
-            if self._tasks is not None and 0 < before.get(entry.cluster_id, entry.epoch) < entry.epoch:
-                for key in self._topology.members(entry.cluster_id):
-                    self._probe(key, ProbeDepth.ROUTINE)
+            if 0 < before.get(entry.cluster_id, entry.epoch) < entry.epoch:
+                self._probe_cluster(entry.cluster_id)
+                # The replicas follow the new primary a moment after it is published.
+                asyncio.get_running_loop().call_later(FOLLOW_UP_S, self._probe_cluster, entry.cluster_id)
+
+    def _probe_cluster(self, cluster_id: str) -> None:
+        if self._tasks is not None:
+            for key in self._topology.members(cluster_id):
+                self._probe(key, ProbeDepth.ROUTINE)
 
     def on_signal(self, key: InstanceKey) -> None:
         """The server of an idle connection closed it, or said something unasked."""
@@ -261,8 +271,10 @@ class DiscoveryApp:
             if result.depth is ProbeDepth.FULL:
                 self._full_ns[key] = result.started_ns
         answered = isinstance(outcome, Instance)
-        # The jitter of a poll is no secret.
-        self._schedule.after_probe(key, result.finished_ns, answered=answered, chance=random.random())  # noqa: S311
+        last = outcome if isinstance(outcome, Instance) else self._topology.instances.get(key)
+        primary = last is not None and not last.channels and last.read_only is False
+        chance = random.random()  # noqa: S311  The jitter of a poll is no secret.
+        self._schedule.after_probe(key, result.finished_ns, answered=answered, chance=chance, primary=primary)
         self._wake.set()
 
     def _is_worth_knowing(self, result: ProbeResult) -> bool:

@@ -19,11 +19,14 @@ class Pace:
 
     Attributes:
         poll_ns: Between probes of an instance that answers.
+        primary_poll_ns: The same for one that takes writes, or did when it was last read, and also when it does not
+            answer: a hung primary must be noticed soon, and so must a former one that is back.
         jitter: Share of a wait by which it varies, 0 to 0.5.
         dead_poll_max_ns: Longest wait for one that does not.
     """
 
     poll_ns: int
+    primary_poll_ns: int
     jitter: float
     dead_poll_max_ns: int
 
@@ -42,7 +45,9 @@ class Schedule:
         self._due_ns[key] = due_ns
         heapq.heappush(self._heap, (due_ns, key))
 
-    def after_probe(self, key: InstanceKey, now_ns: int, *, answered: bool, chance: float) -> None:
+    def after_probe(
+        self, key: InstanceKey, now_ns: int, *, answered: bool, chance: float, primary: bool = False
+    ) -> None:
         """Make an instance due again after a probe.
 
         Args:
@@ -50,10 +55,14 @@ class Schedule:
             now_ns: When the probe ended.
             answered: Whether it succeeded.
             chance: Uniform in 0..1, for the jitter.
+            primary: Whether it takes writes, or did when it was last read.
         """
         failures = 0 if answered else self._failures.get(key, 0) + 1
         self._failures[key] = failures
-        self.at(key, now_ns + int(self._wait_ns(failures) * (1 + self._pace.jitter * (2 * chance - 1))))
+        wait_ns = self._wait_ns(failures)
+        if primary:
+            wait_ns = min(wait_ns, self._pace.primary_poll_ns)
+        self.at(key, now_ns + int(wait_ns * (1 + self._pace.jitter * (2 * chance - 1))))
 
     def _wait_ns(self, failures: int) -> float:
         if failures == 0:

@@ -37,6 +37,8 @@ class DiscoverySettings(ServiceSettings):
 
     poll: Duration = timedelta(seconds=5)
     """Between two probes of a server that answers. Failures are noticed by suspicion, long before the next poll."""
+    primary_poll: Duration = timedelta(seconds=1)
+    """The same for a server that takes writes, answering or not: hanging, or coming back, must not wait for `poll`."""
     poll_jitter: Annotated[float, Field(ge=0, le=0.5)] = 0.1
     """Share of `poll` by which each wait is varied, so that probes spread out."""
     full_probe_period: Duration = timedelta(seconds=60)
@@ -77,7 +79,7 @@ class DiscoverySettings(ServiceSettings):
 
     @model_validator(mode="after")
     def _times_make_sense(self) -> Self:
-        for name in ("poll", "connect_timeout", "probe_timeout", "burst_timeout", "full_probe_period"):
+        for name in ("poll", "primary_poll", "connect_timeout", "probe_timeout", "burst_timeout", "full_probe_period"):
             if getattr(self, name) <= timedelta():
                 raise ValueError(f"{name} must be longer than nothing")
         return self

@@ -10,7 +10,7 @@ A, B = key("a"), key("b")
 
 
 def schedule(jitter: float = 0.0) -> Schedule:
-    return Schedule(Pace(5 * S, jitter, 15 * S))
+    return Schedule(Pace(5 * S, S, jitter, 15 * S))
 
 
 def test_what_is_due_comes_out_once_soonest_first() -> None:
@@ -68,7 +68,15 @@ def test_dead_instance_is_probed_soon_then_less_and_less_and_as_before_once_it_a
 
 
 def test_back_off_never_ends_below_the_poll_period() -> None:
-    found = Schedule(Pace(60 * S, 0.0, 15 * S))
+    found = Schedule(Pace(60 * S, S, 0.0, 15 * S))
     for _ in range(30):
         found.after_probe(A, 0, answered=False, chance=0.5)
     assert found.next_due_ns() == 60 * S
+
+
+@pytest.mark.parametrize("answered", [True, False], ids=["answering", "dead"])
+def test_primary_is_probed_every_second_for_ever(answered: bool) -> None:
+    found = schedule()
+    for round_ in range(20):
+        found.after_probe(A, round_ * S, answered=answered, chance=0.5, primary=True)
+        assert found.next_due_ns() == (round_ + 1) * S
