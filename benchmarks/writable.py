@@ -19,8 +19,8 @@ _TIMEOUT_S: Final = 0.2
 class WritableWatch:
     """Asks every server every 20 ms whether it is writable, each over a connection and thread of its own.
 
-    Two servers that said so in the same period are one sample of a double writer. A server that does not answer counts
-    as not writable: nobody can write to it over a new connection either.
+    It asks as the application. Two servers that said so in the same period are one sample of a double writer. A server
+    that does not answer, or does not let the application in, counts as not writable.
     """
 
     def __init__(self, instances: Sequence[LabInstance]) -> None:
@@ -51,7 +51,7 @@ class WritableWatch:
         connection = None
         while not self._ending.wait(_PERIOD_S):
             try:
-                connection = connection or instance.connect(timeout_s=_TIMEOUT_S)
+                connection = connection or instance.connect(account=instance.credentials.app, timeout_s=_TIMEOUT_S)
                 with connection.cursor() as cursor:
                     cursor.execute("SELECT @@global.read_only AS read_only")
                     row = cursor.fetchone()

@@ -81,7 +81,6 @@ class ConsensusApp:
         self._commit_s = commit_s
         self._ttl_ns = round(ttl_s * 1e9)
         self._heard_sessions: dict[int, int] = {}
-        self._expiring: set[int] = set()
 
     # Leases.
 
@@ -145,8 +144,11 @@ class ConsensusApp:
         if self.loop.leadership.role is not Role.LEADER:
             self._heard_sessions.clear()
             return
-        for lease in self.loop.machine.leases.live():
-            heard = self._heard_sessions.setdefault(lease.fencing_token, now)
+        live = self.loop.machine.leases.live()
+        heard_at = self._heard_sessions
+        self._heard_sessions = {lease.fencing_token: heard_at.get(lease.fencing_token, now) for lease in live}
+        for lease in live:
+            heard = self._heard_sessions[lease.fencing_token]
             if now - heard > self._ttl_ns:
                 log.warning("consensus.session_silent", extra={"fencing_token": lease.fencing_token})
                 await self._propose(ExpireLease(lease.name, lease.fencing_token))

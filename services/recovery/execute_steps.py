@@ -23,6 +23,7 @@ from services.shared.mysql.connect import MysqlError, Row, StatementFailed
 from services.shared.mysql.gtid import GtidSet, MariadbGtidSet, parse_gtid_set
 from services.shared.topology.instance import Instance, InstanceKey, ReplicationChannel, ThreadState
 
+_UNKNOWN_VARIABLE: Final = 1193
 _WAIT_SLICE: Final = timedelta(milliseconds=500)
 _PAUSES_S: Final = (0.005, 0.01, 0.02, 0.05, 0.1)
 _KEPT_USERS: Final = ("system user", "event_scheduler", "mysql.session", "mysql.infoschema", "mysql.sys")
@@ -97,12 +98,22 @@ class Work:
 def fence(work: Work) -> StepResult:
     """Make a (former) primary read-only, end the sessions of applications, and read what it has."""
     for statement in statements.make_read_only(work.instance):
-        work.change(statement, work.limits.fence_statement)
+        _change_unless_unknown(work, statement)
     ended = sum(
         work.session.kill(int(row["id"]), work.guard, work.hold_until_ns) for row in _application_sessions(work)
     )
     state = work.read()
     return work.done(f"read-only; {ended} session(s) of applications ended", gtid_set=state.executed_gtid_set)
+
+
+def _change_unless_unknown(work: Work, statement: str) -> None:
+    """Send a statement; one for the other generation of the semi-sync plugin is sent in that one's words."""
+    try:
+        work.change(statement, work.limits.fence_statement)
+    except StatementFailed as error:
+        if error.number != _UNKNOWN_VARIABLE or "_source_" not in statement:
+            raise
+        work.change(statement.replace("_source_", "_master_"), work.limits.fence_statement)
 
 
 def _application_sessions(work: Work) -> list[Row]:

@@ -32,8 +32,23 @@ def _channel_name(instance: Instance, source: InstanceKey) -> str | None:
 
 
 def make_read_only(instance: Instance) -> tuple[str, ...]:
-    """Return how an instance is kept from taking writes, its administrators' included where the server knows how."""
-    return (str(dialect_of(instance).set_read_only(True)),)
+    """Return how an instance is kept from taking writes, its administrators' included where the server knows how.
+
+    A semi-synchronous MySQL primary without replicas holds its commits back until its timeout, then acknowledges them;
+    and `super_read_only` waits for those commits. So applications are sent away first, which takes no lock: nobody is
+    left who could be told that a commit succeeded when the waiting is ended.
+    """
+    dialect = dialect_of(instance)
+    read_only = str(dialect.set_read_only(True))
+    if dialect.mariadb or not instance.semi_sync.source_enabled:
+        return (read_only,)
+    word = "source" if dialect.version >= (8, 0, 26) else "master"
+    return (
+        "SET GLOBAL offline_mode = ON",
+        f"SET GLOBAL rpl_semi_sync_{word}_enabled = OFF",
+        read_only,
+        "SET GLOBAL offline_mode = OFF",
+    )
 
 
 def freeze(instance: Instance, source: InstanceKey) -> tuple[str, ...]:

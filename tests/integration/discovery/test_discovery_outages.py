@@ -18,7 +18,7 @@ from tests.integration.discovery.test_discovery_topologies import (
 from tests.support.eventually import eventually
 from tests.support.lab import Lab, LabInstance
 
-SLOW_POLL = "30s"
+SLOW_POLL = {"POLL": "30s", "PRIMARY_POLL": "30s"}
 """So slow that only a suspicion can have noticed."""
 
 
@@ -32,7 +32,7 @@ async def test_killed_primary_is_seen_at_once_by_all_and_so_is_its_return(
 ) -> None:
     fleet = await lab.deploy("p -> r1 r2(r3)", flavor=flavor)
     p, r1, r2, r3 = (fleet[name] for name in ("p", "r1", "r2", "r3"))
-    discovery = await start_discovery(fleet, seeds=[p.endpoint], POLL=SLOW_POLL)
+    discovery = await start_discovery(fleet, seeds=[p.endpoint], **SLOW_POLL)
     await tree_known(discovery, fleet)
     async with Watch(discovery) as watch:
         p.kill()
@@ -52,7 +52,7 @@ async def test_killed_primary_is_seen_at_once_by_all_and_so_is_its_return(
 @pytest.mark.mysql
 async def test_hung_replica_does_not_delay_what_the_others_say(lab: Lab, start_discovery: StartDiscovery) -> None:
     fleet = await lab.deploy("p -> r1 r2")
-    discovery = await start_discovery(fleet, seeds=[fleet["p"].endpoint], POLL=SLOW_POLL)
+    discovery = await start_discovery(fleet, seeds=[fleet["p"].endpoint], **SLOW_POLL)
     await tree_known(discovery, fleet)
     async with Watch(discovery) as watch:
         fleet["r1"].stop()
@@ -82,7 +82,7 @@ async def test_hung_primary_becomes_invalid_and_valid_again(lab: Lab, start_disc
 @pytest.mark.mysql
 async def test_killed_probe_session_is_no_outage(lab: Lab, start_discovery: StartDiscovery) -> None:
     fleet = await lab.deploy("p -> r1")
-    discovery = await start_discovery(fleet, seeds=[fleet["p"].endpoint], POLL=SLOW_POLL)
+    discovery = await start_discovery(fleet, seeds=[fleet["p"].endpoint], **SLOW_POLL)
     await tree_known(discovery, fleet)
     async with Watch(discovery) as watch:
         before = watch[fleet["p"].endpoint].reading.last_seen_time

@@ -229,7 +229,7 @@ async def test_watch_goes_on_where_it_was_left(lab: Lab, start_discovery: StartD
 @pytest.mark.mysql
 async def test_quiet_stream_says_that_it_lives(lab: Lab, start_discovery: StartDiscovery) -> None:
     fleet = await lab.deploy("p")
-    discovery = await start_discovery(fleet, seeds=[fleet["p"].endpoint], POLL="60s")
+    discovery = await start_discovery(fleet, seeds=[fleet["p"].endpoint], POLL="60s", PRIMARY_POLL="60s")
     async with Watch(discovery) as watch:
         await eventually(lambda: watch.kinds[-2:] == ["progress", "progress"], within=5)
 

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import grpc
+import pymysql
 import pytest
 from google.protobuf.json_format import MessageToJson
 from primacy.recovery.v1 import recovery_pb2 as pb
@@ -97,7 +98,7 @@ async def test_hung_primary_is_replaced_and_fenced_when_it_wakes_up(tmp_path: Pa
             async def fenced() -> bool:
                 return not await is_writable(fleet["p"])
 
-            await eventually(fenced, within=30, message=suite.logs)
+            await eventually(fenced, within=30, retry_on=pymysql.err.MySQLError, message=suite.logs)
             assert await is_writable(successor)
 
 
@@ -143,7 +144,7 @@ async def test_former_primary_that_comes_back_is_fenced_and_followers_name_the_l
             async def fenced() -> bool:
                 return not await is_writable(fleet["p"])
 
-            await eventually(fenced, within=30, message=suite.logs)
+            await eventually(fenced, within=30, retry_on=pymysql.err.MySQLError, message=suite.logs)
 
             async def told() -> bool:
                 found = await suite.node(2).recoveries()

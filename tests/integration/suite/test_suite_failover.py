@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import grpc
+import pymysql
 import pytest
 from primacy.analysis.v1 import analysis_pb2
 from primacy.recovery.v1 import recovery_pb2
@@ -15,7 +16,14 @@ from services.shared.runtime.status import parse_error
 from tests.support.eventually import eventually
 from tests.support.lab import Flavor, Lab
 from tests.support.lab.writer import Writer
-from tests.support.outcome import assert_failed_over, ended_recovery, recovery_of, source_of, writable
+from tests.support.outcome import (
+    assert_failed_over,
+    ended_recovery,
+    is_writable,
+    recovery_of,
+    source_of,
+    writable,
+)
 from tests.support.suite import Suite
 
 pytestmark = [pytest.mark.timeout(240)]
@@ -141,6 +149,29 @@ async def test_primary_that_only_we_cannot_reach_is_left_alone(lab: Lab, tmp_pat
         for node in suite.nodes:
             assert await node.recoveries() == []
             assert [entry.epoch for entry in (await node.primaries()).values()] == [1]
+
+
+@pytest.mark.mysql
+async def test_hung_primary_that_wakes_up_acknowledges_nothing_more(lab: Lab, tmp_path: Path) -> None:
+    fleet = await lab.deploy("p -> r1 r2", semi_sync=True)
+    async with Suite(fleet, tmp_path) as suite:
+        await suite.settled(fleet)
+        with Writer((fleet.primary, *fleet.replicas)) as writer:
+            await _writing(writer)
+            fleet.primary.stop()
+            successor = await assert_failed_over(suite, fleet, fleet.primary)
+            await eventually(lambda: writer.endpoint == successor.endpoint, within=10)
+            fleet.primary.resume()
+
+            async def read_only() -> bool:
+                return not await is_writable(fleet.primary)
+
+            # A commit that waits for an acknowledgement must not hold the fence up: after 10 s it would be confirmed.
+            await eventually(read_only, within=8, retry_on=pymysql.err.MySQLError, message=suite.logs)
+        taken_over = next(each.time_ns for each in writer.acknowledged if each.endpoint == successor.endpoint)
+        late = [each for each in writer.acknowledged if each.endpoint == fleet.primary.endpoint]
+        assert all(each.time_ns < taken_over for each in late)
+        assert await fleet.primary.variable("offline_mode") == "OFF"
 
 
 @pytest.mark.mysql

@@ -65,7 +65,7 @@ def wait_for_the_end(client: socket.socket) -> None:
             lambda client: client.sendall(error_packet(1040, "Too many connections")), StatementFailed, 1040, id="full"
         ),
         pytest.param(
-            lambda client: client.sendall(error_packet(1130, "Host is not allowed")), AccessDenied, 1130, id="not_let_in"
+            lambda client: client.sendall(error_packet(1130, "Host is not allowed")), AccessDenied, 1130, id="not_let"
         ),
         pytest.param(
             lambda client: client.sendall(error_packet(1053, "Server shutdown")), ConnectionLost, 1053, id="going_down"
@@ -108,7 +108,12 @@ def test_abort_from_another_thread_ends_a_connect_that_hangs() -> None:
 
     with server(accept_and_wait) as key:
         connection = MysqlConnection(key, patient)
-        aborter = threading.Thread(target=lambda: (accepted.wait(10), connection.abort()))
+
+        def abort() -> None:
+            accepted.wait(10)
+            connection.abort()
+
+        aborter = threading.Thread(target=abort)
         aborter.start()
         with pytest.raises(ServerTimeout):
             connection.open()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 
 from services.recovery.model import Refusal, StepKind, Verdict
 from services.recovery.planner import plan_failover
-from services.shared.topology.instance import Instance, PromotionRule, ReplicationChannel, ThreadState
+from services.recovery.statements import make_read_only
+from services.shared.topology.instance import Instance, PromotionRule, ReplicationChannel, SemiSync, ThreadState
 from tests.support.recovery.topologies import (
     NOW,
     UNREADABLE,
@@ -264,3 +266,13 @@ def test_heartbeat_period_is_kept_when_a_replica_is_repointed() -> None:
     planned = plan(replica("a"), replica("b", 90, heartbeat_period=timedelta(milliseconds=500)))
     repoint = next(step for step in planned.steps if step.kind is StepKind.REPOINT)
     assert "SOURCE_HEARTBEAT_PERIOD = 0.500" in repoint.statements[1]
+
+
+def test_semi_synchronous_primary_is_fenced_without_waiting_for_its_commits() -> None:
+    failed = replace(primary(), semi_sync=SemiSync(source_enabled=True))
+    assert make_read_only(failed) == (
+        "SET GLOBAL offline_mode = ON",
+        "SET GLOBAL rpl_semi_sync_source_enabled = OFF",
+        "SET GLOBAL super_read_only = ON",
+        "SET GLOBAL offline_mode = OFF",
+    )
