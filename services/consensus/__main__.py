@@ -24,6 +24,7 @@ EXIT_HALTED: Final = 70
 
 def main() -> None:
     """Run a member until SIGTERM, a broken store or a broken invariant."""
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # Else gRPC's own lines mix with ours on standard error.
     settings = load_settings(ConsensusSettings, os.environ)
     start_logging("consensus", settings.node, settings.log_level)
     store, stored = _open(settings)

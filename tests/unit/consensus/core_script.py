@@ -8,7 +8,7 @@ clock is one for all members and moves only by `wait`, `idle` and `campaign`. Di
     campaign ID / tick ID / wait MS / idle MS    idle: all tick every 10 ms and all is delivered
     inject A->B prevote|vote TERM INDEX@TERM     put a question on the wire that A did not ask
     deliver [A->B ...]          deliver what is under way, on some links once, on all until nothing is left
-    drop [A->B ...] / duplicate A->B / reverse A->B / cut ID / heal
+    drop [A->B ...] / duplicate A->B / reverse A->B / rotate A->B / cut ID / heal
     propose ID TEXT / read ID / health ID full / disk ID hold|release|one
     crash ID [keep=N] / restart ID    N = how many batches reach the disk yet
     status [ID ...] / pending / lease ID
@@ -159,6 +159,10 @@ class Script:
     def _do_reverse(self, *links: str) -> None:
         taken = self._take_wire(*links)
         self._wire.extend(reversed(taken))
+
+    def _do_rotate(self, *links: str) -> None:
+        first, *rest = self._take_wire(*links)
+        self._wire.extend([*rest, first])
 
     def _do_cut(self, member: str) -> None:
         self._cut.add(int(member))
