@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
 from datetime import timedelta
 from typing import Final, NoReturn
 
 from services.analysis.analyst import Analyst
 from services.analysis.model import Explanation, Finding, FindingChanges, Limits
-from services.analysis.paging import check_page_size, cut_page
 from services.analysis.ports import Clock, Health, TopologySource
 from services.analysis.watchers import Watchers, WatchersClosed
 from services.shared.runtime.errors import ClusterUnknown, DependencyUnavailable, InstanceUnknown, InvalidField
+from services.shared.runtime.paging import page_of
 from services.shared.topology.instance import InstanceKey
 
 log = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ class AnalysisApp:
             return None
         return max(timedelta(), self._clock() - self._analyst.evidence_time)
 
-    def list_findings(self, cluster: str, page_size: int, page_token: str) -> tuple[tuple[Finding, ...], str]:
+    def list_findings(self, cluster: str, page_size: int, page_token: str) -> tuple[Sequence[Finding], str]:
         """Return one page of the findings that hold, and the token of the next page.
 
         Args:
@@ -132,9 +132,8 @@ class AnalysisApp:
             InvalidField: A malformed size or token, or an alias of several clusters.
         """
         self._require_synced()
-        size = check_page_size(page_size)
         chosen = (self._cluster_id(cluster),) if cluster else None
-        return cut_page(self._analyst.findings(chosen), size, page_token)
+        return page_of(self._analyst.findings(chosen), lambda finding: finding.place, page_size, page_token)
 
     async def watch_findings(self) -> AsyncGenerator[FindingChanges | None, None]:
         """Yield all findings that hold, once there is a snapshot, then every change, and None each quiet second.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from primacy.analysis.v1 import analysis_pb2 as pb
@@ -102,9 +103,7 @@ def _endpoint(key: InstanceKey) -> topology_pb2.Endpoint:
     return topology_pb2.Endpoint(host=key.host, port=key.port)
 
 
-def list_to_proto(
-    findings: tuple[Finding, ...], next_token: str, staleness: timedelta | None
-) -> pb.ListFindingsResponse:
+def list_to_proto(findings: Sequence[Finding], next_token: str, staleness: timedelta | None) -> pb.ListFindingsResponse:
     """Return one page as message."""
     return pb.ListFindingsResponse(
         findings=[finding_to_proto(finding) for finding in findings],

@@ -5,12 +5,10 @@ Requests are parsed here: what goes on from here fits every column of the store.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final, TypeVar
+from typing import Final
 
 from google.protobuf import duration_pb2, timestamp_pb2
 from primacy.consensus.v1 import consensus_pb2 as pb
@@ -33,14 +31,10 @@ from services.consensus.settings import MemberSettings
 from services.shared.runtime.errors import InvalidField
 from services.shared.topology.convert import duration_from_proto, key_from_request
 
-T = TypeVar("T")
-
 MAX_DATA_BYTES: Final = 256 * 1024
 MAX_TEXT: Final = 255
 MAX_SERVER_UUID: Final = 64
 MAX_STEPS: Final = 64
-DEFAULT_PAGE: Final = 100
-MAX_PAGE: Final = 1_000
 _PHASES: Final = {
     pb.StepRecord.PHASE_INTENT: Phase.INTENT,
     pb.StepRecord.PHASE_DONE: Phase.DONE,
@@ -181,43 +175,6 @@ def _step_from_request(step: pb.StepRecord, field: str) -> StepWrite:
         raise InvalidField(f"{field}.phase", "is required")
     hold_ms = _milliseconds(step.hold, f"{field}.hold") if step.HasField("hold") else None
     return StepWrite(step.number, int(phase), hold_ms, _data_from_request(step.data, f"{field}.data"))
-
-
-# Pages.
-
-
-def page_size_from_request(size: int) -> int:
-    """Return the length of a page.
-
-    Raises:
-        InvalidField: It is above 1000.
-    """
-    if size > MAX_PAGE:
-        raise InvalidField("page_size", f"is above {MAX_PAGE}")
-    return size or DEFAULT_PAGE
-
-
-def page_of(items: Sequence[T], names: Sequence[str], size: int, token: str) -> tuple[Sequence[T], str]:
-    """Return one page of a list in a stable order, and the token of the next.
-
-    Args:
-        items: All of them, in order.
-        names: What tells each of them from the others.
-        size: Longest page.
-        token: Where to go on; empty = from the start.
-
-    Raises:
-        InvalidField: The token is not one of ours, or what it stood on is gone.
-    """
-    start = 0
-    if token:
-        try:
-            start = names.index(base64.urlsafe_b64decode(token).decode("utf-8")) + 1
-        except (binascii.Error, ValueError):
-            raise InvalidField("page_token", "is not valid any more; list from the start") from None
-    end = start + size
-    following = base64.urlsafe_b64encode(names[end - 1].encode("utf-8")).decode("ascii") if end < len(items) else ""
-    return items[start:end], following
 
 
 # Responses.

@@ -451,7 +451,13 @@ class ProposalOutcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ProposalResult:
-    """Tells a waiter what became of its proposal; APPENDED may be followed by UNKNOWN, everything else is final."""
+    """Tells a waiter what became of its proposal; APPENDED may be followed by UNKNOWN, everything else is final.
+
+    Attributes:
+        first_index: Where the proposal begins in the log; APPENDED only.
+        last_index: Where it ends; APPENDED and UNKNOWN.
+        term: Term of its entries; APPENDED only.
+    """
 
     waiter: int
     outcome: ProposalOutcome

@@ -32,7 +32,7 @@ class OpenProposals:
 
     def close(self) -> list[ProposalResult]:
         """Return UNKNOWN for every waiter: leadership is lost (P5)."""
-        lost = [waiter for _, waiter, _ in self._open if waiter is not None]
+        lost = [(last_index, waiter) for last_index, waiter, _ in self._open if waiter is not None]
         self._open.clear()
         self._size = 0
-        return [ProposalResult(waiter, ProposalOutcome.UNKNOWN) for waiter in lost]
+        return [ProposalResult(waiter, ProposalOutcome.UNKNOWN, last_index=index) for index, waiter in lost]

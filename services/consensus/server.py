@@ -17,6 +17,7 @@ from services.consensus.app import ConsensusApp, Validity
 from services.consensus.model import CoreStatus, Role, StoreHealth
 from services.consensus.raft_server import PeerRefused
 from services.shared.runtime.errors import NoLeader
+from services.shared.runtime.paging import page_of
 from services.shared.runtime.status import COMMON_ERRORS, ErrorRule, ErrorTable
 
 MessageT = TypeVar("MessageT", bound=Message)
@@ -171,9 +172,9 @@ class RegistryServicer(pb_grpc.RegistryServiceServicer):
     async def ListPrimaries(self, request: pb.ListPrimariesRequest, context: Any) -> pb.ListPrimariesResponse:
         """List the primaries of all clusters."""
         found = self._app.loop.machine.directory.all()
-        names = [primary.cluster_id for primary in found]
-        size = convert.page_size_from_request(request.page_size)
-        page, following = convert.page_of(found, names, size, request.page_token)
+        page, following = page_of(
+            found, lambda each: (each.alias, each.cluster_id), request.page_size, request.page_token
+        )
         return pb.ListPrimariesResponse(
             primaries=[convert.primary_to_proto(primary) for primary in page], next_page_token=following
         )
@@ -234,9 +235,9 @@ class JournalServicer(pb_grpc.JournalServiceServicer):
         """List records, newest first."""
         cluster_id = convert.optional_uuid_from_request(request.cluster_id, "cluster_id")
         found = self._app.recoveries(cluster_id, only_open=request.only_open)
-        names = [recovery.recovery_id for recovery in found]
-        size = convert.page_size_from_request(request.page_size)
-        page, following = convert.page_of(found, names, size, request.page_token)
+        page, following = page_of(
+            found, lambda each: (-each.register_ms, each.recovery_id), request.page_size, request.page_token
+        )
         return pb.ListRecordsResponse(
             records=[convert.recovery_to_proto(recovery) for recovery in page], next_page_token=following
         )

@@ -11,12 +11,8 @@ from primacy.topology.v1 import topology_pb2
 
 from services.discovery.feed import Revised
 from services.discovery.model import Delta, DirectoryEntry
-from services.shared.runtime.errors import InvalidField
 from services.shared.topology import convert
 from services.shared.topology.instance import Instance, InstanceKey, TopologySnapshot
-
-MAX_PAGE_SIZE = 1000
-DEFAULT_PAGE_SIZE = 100
 
 
 def instance_to_bytes(instance: Instance) -> bytes:
@@ -31,17 +27,6 @@ def instance_from_bytes(state: bytes) -> Instance:
         google.protobuf.message.DecodeError: The state is damaged.
     """
     return convert.instance_from_proto(topology_pb2.Instance.FromString(state))
-
-
-def page_size_from_request(page_size: int) -> int:
-    """Return the page size a request means.
-
-    Raises:
-        InvalidField: Larger than allowed.
-    """
-    if page_size > MAX_PAGE_SIZE:
-        raise InvalidField("page_size", f"is larger than {MAX_PAGE_SIZE}")
-    return page_size or DEFAULT_PAGE_SIZE
 
 
 def instances_to_proto(instances: Iterable[Instance]) -> list[topology_pb2.Instance]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import AsyncIterator
+from typing import Any, Final
 
 import grpc
 from primacy.discovery.v1 import discovery_pb2 as pb
@@ -14,8 +14,7 @@ from services.discovery import convert
 from services.discovery.app import DiscoveryApp
 from services.discovery.feed import Revised
 from services.discovery.model import AccountRefused, InstanceNotRead, InstanceUnreachable
-from services.discovery.pages import page_of
-from services.shared.runtime.errors import InvalidField
+from services.shared.runtime.paging import Place, page_of
 from services.shared.runtime.status import ErrorRule, ErrorTable
 from services.shared.topology.convert import cluster_to_proto, instance_to_proto, key_from_request, snapshot_to_proto
 from services.shared.topology.instance import InstanceKey
@@ -31,7 +30,6 @@ PROGRESS_S: Final = 0.8
 """A stream says something at least so often; the contract promises once a second."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
-ItemT = TypeVar("ItemT")
 
 
 class DiscoveryServicer(discovery_pb2_grpc.DiscoveryServiceServicer):
@@ -64,12 +62,19 @@ class DiscoveryServicer(discovery_pb2_grpc.DiscoveryServiceServicer):
     async def ListInstances(self, request: pb.ListInstancesRequest, context: Context) -> pb.ListInstancesResponse:
         """Return one page of instances."""
         found = self._app.instances(request.cluster, only_problems=request.only_problems)
-        page, next_token = _page(request, found, lambda instance: _key_order(instance.key))
+        page, next_token = page_of(
+            found, lambda instance: _key_order(instance.key), request.page_size, request.page_token
+        )
         return pb.ListInstancesResponse(instances=convert.instances_to_proto(page), next_page_token=next_token)
 
     async def ListClusters(self, request: pb.ListClustersRequest, context: Context) -> pb.ListClustersResponse:
         """Return one page of clusters."""
-        page, next_token = _page(request, self._app.clusters(), lambda cluster: (cluster.alias, cluster.cluster_id))
+        page, next_token = page_of(
+            self._app.clusters(),
+            lambda cluster: (cluster.alias, cluster.cluster_id),
+            request.page_size,
+            request.page_token,
+        )
         clusters: list[topology_pb2.Cluster] = [cluster_to_proto(cluster) for cluster in page]
         return pb.ListClustersResponse(clusters=clusters, next_page_token=next_token)
 
@@ -106,17 +111,5 @@ class DiscoveryServicer(discovery_pb2_grpc.DiscoveryServiceServicer):
         return self._last[1]
 
 
-def _key_order(key: InstanceKey) -> tuple[str, ...]:
-    return key.host, f"{key.port:05}"
-
-
-def _page(
-    request: pb.ListInstancesRequest | pb.ListClustersRequest,
-    items: Sequence[ItemT],
-    order: Callable[[ItemT], tuple[str, ...]],
-) -> tuple[Sequence[ItemT], str]:
-    size = convert.page_size_from_request(request.page_size)
-    try:
-        return page_of(items, order, size, request.page_token)
-    except ValueError:
-        raise InvalidField("page_token", "is not a token of this list") from None
+def _key_order(key: InstanceKey) -> Place:
+    return key.host, key.port

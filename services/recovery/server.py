@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import AsyncIterator
+from typing import Any, Final
 
 import grpc
 from google.protobuf.message import Message
@@ -14,16 +14,12 @@ from primacy.recovery.v1 import recovery_pb2_grpc as pb_grpc
 from services.recovery import convert, model
 from services.recovery.app import RecoveryApp
 from services.shared.runtime.errors import DomainError, InvalidField
+from services.shared.runtime.paging import Place, page_of
 from services.shared.runtime.status import ErrorRule, ErrorTable
 from services.shared.topology.convert import key_from_request
 
 SERVICE_NAME: Final = "primacy.recovery.v1.RecoveryService"
 ERROR_DOMAIN: Final = "recovery.primacy"
-
-_DEFAULT_PAGE: Final = 100
-_LONGEST_PAGE: Final = 1000
-
-T = TypeVar("T")
 
 
 def _refusals(error: DomainError) -> tuple[Message, ...]:
@@ -74,7 +70,7 @@ class RecoveryServicer(pb_grpc.RecoveryServiceServicer):
     async def ListRecoveries(self, request: pb.ListRecoveriesRequest, context: Any) -> pb.ListRecoveriesResponse:
         """List recoveries, newest first."""
         found = self._app.recoveries(request.cluster)
-        page, following = page_of(found, request.page_size, request.page_token, lambda each: each.recovery_id)
+        page, following = page_of(found, _newest_first, request.page_size, request.page_token)
         recoveries = [convert.recovery_to_proto(each) for each in page]
         return pb.ListRecoveriesResponse(recoveries=recoveries, next_page_token=following)
 
@@ -98,20 +94,6 @@ def _required_id(text: str) -> str:
     return convert.request_id_from_proto(text, "recovery_id")
 
 
-def page_of(found: Sequence[T], size: int, token: str, name: Any) -> tuple[Sequence[T], str]:
-    """Cut one page; the token names the last entry of the page before.
-
-    Raises:
-        InvalidField: A page is longer than allowed, or the token names no entry.
-    """
-    if size > _LONGEST_PAGE:
-        raise InvalidField("page_size", f"is not between 1 and {_LONGEST_PAGE}")
-    start = 0
-    if token:
-        names = [name(each) for each in found]
-        if token not in names:
-            raise InvalidField("page_token", "is not of a list like this one; begin again without it")
-        start = names.index(token) + 1
-    end = start + (size or _DEFAULT_PAGE)
-    page = found[start:end]
-    return page, name(page[-1]) if end < len(found) else ""
+def _newest_first(recovery: model.Recovery) -> Place:
+    began = recovery.start_time
+    return -int(began.timestamp() * 1e6) if began is not None else 0, recovery.recovery_id

@@ -9,13 +9,13 @@ from tests.simulation.failure import SimulationFailure
 from tests.simulation.world import run_seed
 
 CHUNK = 25
-FAULT_SECONDS = 3.0
+FAULT_SECONDS = 4.0
 
-KNOWN_SEEDS = (98, 149, 150, 265, 287)
+KNOWN_SEEDS = (98,)
 """Seeds that once found a mistake, in the core or in the simulator; they run with long faults."""
 
 
-@pytest.mark.parametrize("first", range(1000, 1200, CHUNK))
+@pytest.mark.parametrize("first", range(1000, 1300, CHUNK))
 def test_invariants_hold_under_faults_and_the_group_recovers(first: int) -> None:
     for seed in range(first, first + CHUNK):
         run_seed(seed, FAULT_SECONDS, trail=50)

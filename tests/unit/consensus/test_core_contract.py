@@ -21,9 +21,12 @@ from services.consensus.model import (
     Output,
     Persisted,
     ProposalOutcome,
+    ProposalResult,
     Proposed,
     Received,
     Role,
+    StoreHealth,
+    StoreHealthChanged,
     Tick,
 )
 
@@ -148,6 +151,19 @@ def test_commands_of_one_proposal_stay_together() -> None:
         (3, 5, b"b"),
         (4, 5, b"c"),
     ]
+
+
+def test_lost_leadership_names_what_was_appended_as_unknown() -> None:
+    """P5: committed proposals are answered by the state machine, the others are UNKNOWN."""
+    core, _ = _single(SETTINGS)
+    for waiter in (1, 2):
+        core.step(Proposed((b"x",), 0, waiter), 2)
+        core.take_output()
+    core.step(Persisted(2, 2, 1), 3)
+    core.step(StoreHealthChanged(StoreHealth.FULL), 4)
+    assert core.take_output().proposal_results == (ProposalResult(2, ProposalOutcome.UNKNOWN, last_index=3),)
+    core.step(Proposed((b"x",), 0, 3), 5)
+    assert core.take_output().proposal_results == (ProposalResult(3, ProposalOutcome.NOT_LEADER),)
 
 
 def test_each_committed_entry_is_given_out_once_and_not_what_was_applied_before() -> None:

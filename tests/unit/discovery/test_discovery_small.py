@@ -12,7 +12,6 @@ from services.discovery.crawl import Forgotten, neighbours
 from services.discovery.feed import Feed, merged
 from services.discovery.identity import mariadb_server_uuid, new_cluster_id
 from services.discovery.model import Delta
-from services.discovery.pages import page_of
 from services.shared.runtime.errors import RevisionCompacted
 from services.shared.topology.instance import BinlogPosition, Cluster, Instance, InstanceKey, Reading, ThreadState
 from tests.unit.discovery.fleets import at, instance, key, uuid
@@ -77,23 +76,6 @@ def test_two_changes_merge_into_what_both_do() -> None:
     assert both.removed == {key("a")}
     assert set(both.changed_clusters) == {"y"}
     assert both.removed_clusters == {"x"}
-
-
-def test_pages_cover_the_list_although_it_changes_between() -> None:
-    items = ["a", "b", "c", "d", "e"]
-    page, token = page_of(items, lambda item: (item,), 2, "")
-    assert page == ["a", "b"]
-    items.remove("b")
-    page, token = page_of(items, lambda item: (item,), 2, token)
-    assert page == ["c", "d"]
-    page, token = page_of(items, lambda item: (item,), 2, token)
-    assert (page, token) == (["e"], "")
-
-
-@pytest.mark.parametrize("token", ["x", "e30=", "WzFd", "é"])
-def test_foreign_page_token_is_refused(token: str) -> None:
-    with pytest.raises(ValueError, match="not a page token"):
-        page_of(["a"], lambda item: (item,), 2, token)
 
 
 def test_ids_are_the_same_on_every_node_for_ever() -> None:
