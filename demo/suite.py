@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import json
 import os
-import random
-import socket
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -15,10 +13,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from services.ctl.failure import CtlError, Exit
-from services.ctl.nodes import RAFT_OFFSET, Node, parse_nodes
-from services.ctl.up.layout import PORT_STEP
+from services.ctl.nodes import Node, parse_nodes
 from services.ctl.up.process import dies_with
 from tests.support.lab import Fleet
+from tests.support.suite import free_base_port
 
 NODE_COUNT: Final = 3
 _CRASHES_AT_MOST: Final = 3
@@ -63,7 +61,7 @@ async def _start(fleet: Fleet, directory: Path) -> asyncio.subprocess.Process:
     options = {
         "--nodes": str(NODE_COUNT),
         "--data": str(directory / "data"),
-        "--base-port": str(free_base_port()),
+        "--base-port": str(free_base_port(NODE_COUNT)),
         "--mysql-user": account.user,
         "--mysql-password-file": str(password_file),
         "--seed": fleet.primary.endpoint,
@@ -108,21 +106,3 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
     except TimeoutError:
         process.kill()
         await process.wait()
-
-
-def free_base_port() -> int:
-    """Return the first of enough free ports in a row, below the range the kernel gives to clients (ip(7))."""
-    span = PORT_STEP * (NODE_COUNT - 1) + RAFT_OFFSET + 1
-    while True:
-        base = random.randrange(15_000, 32_000 - span)  # noqa: S311  no secret
-        if all(_free(port) for port in range(base, base + span)):
-            return base
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
