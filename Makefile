@@ -1,7 +1,7 @@
 # Everything a person runs is here; `make help` lists it. Needs Python 3.11, make, and for the lab Debian's package tools.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup lab protos format lint breaking types test demo demo-picture bench simulate clean
+.PHONY: help python3-venv setup lab protos format lint breaking types test demo demo-picture bench simulate clean
 
 UV_VERSION := 0.13.8
 TOOLS := .tools
@@ -27,8 +27,16 @@ setup: $(VENV)/.complete ## Install the locked Python packages into .venv
 
 $(UV):
 	@echo "==> installing uv $(UV_VERSION) into $(TOOLS)"
-	@python3 -m venv $(TOOLS) || { echo "python3 cannot make virtual environments: apt-get install python3-venv" >&2; exit 1; }
+	@python3 -m venv $(TOOLS) >/dev/null 2>&1 || { $(MAKE) --silent python3-venv && python3 -m venv $(TOOLS); }
 	@$(TOOLS)/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+# Debian's python3 makes virtual environments only with this package.
+python3-venv:
+	@rm -rf $(TOOLS)
+	@test "$$(id -u)" = 0 && command -v apt-get >/dev/null || \
+	  { echo "python3 cannot make virtual environments here: install python3-venv (Debian, Ubuntu) first" >&2; exit 1; }
+	@echo "==> installing python3-venv"
+	@apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv >/dev/null
 
 $(VENV)/.complete: $(UV) pyproject.toml uv.lock protos/pyproject.toml protos/hatch_build.py $(shell find protos/primacy -name '*.proto')
 	@echo "==> installing the locked packages into $(VENV)"

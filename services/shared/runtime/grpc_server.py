@@ -19,7 +19,8 @@ from services.shared.runtime.status import ErrorTable, to_status
 
 log = logging.getLogger(__name__)
 
-MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
+MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
+"""A snapshot of a fleet is one message: 1 KB an instance, more where GTID sets are long."""
 STOP_GRACE_S: Final = 5.0
 _OPTIONS: Final = (
     ("grpc.so_reuseport", 0),  # A second process on the same port must fail, not share it.
