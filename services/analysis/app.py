@@ -12,9 +12,9 @@ from typing import Final, NoReturn
 from services.analysis.analyst import Analyst
 from services.analysis.model import Explanation, Finding, FindingChanges, Limits
 from services.analysis.ports import Clock, Health, TopologySource
-from services.analysis.watchers import Watchers, WatchersClosed
 from services.shared.runtime.errors import ClusterUnknown, DependencyUnavailable, InstanceUnknown, InvalidField
 from services.shared.runtime.paging import page_of
+from services.shared.runtime.watching import WatchEnded, Watchers
 from services.shared.topology.instance import InstanceKey
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class AnalysisApp:
         self._health = health
         self._clock = clock
         self._analyst = Analyst(limits)
-        self._watchers = Watchers(watcher_limit)
+        self._watchers: Watchers[FindingChanges] = Watchers(watcher_limit)
         self._synced = asyncio.Event()
         self._changed = asyncio.Event()
         self._alive: bool | None = None  # None: discovery was never tried.
@@ -146,14 +146,14 @@ class AnalysisApp:
         await self._synced.wait()
         if not self._analyst.synced:
             return
-        with self._watchers.join() as watcher, suppress(WatchersClosed):
+        with self._watchers.join() as watcher, suppress(WatchEnded):
             yield FindingChanges(self._analyst.revision, self._analyst.findings())
             while True:
                 yield await watcher.next(PROGRESS_PERIOD_S)
 
     def end_watches(self) -> None:
         """End every watch, because the service stops; a stream would hold up a graceful stop for ever."""
-        self._watchers.close()
+        self._watchers.end()
         self._synced.set()
 
     @property

@@ -11,15 +11,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
 from services.discovery.change import is_urgent
 from services.discovery.crawl import Forgotten, neighbours
-from services.discovery.feed import Feed, merged
+from services.discovery.feed import Feed, Revised, merged
 from services.discovery.model import (
     AccountRefused,
     Delta,
@@ -37,8 +37,8 @@ from services.discovery.ports import Clock, Prober, Store
 from services.discovery.schedule import Pace, Schedule
 from services.discovery.suspicion import Burst, suspects
 from services.discovery.topology import Topology
-from services.discovery.watchers import Watcher
 from services.shared.runtime.errors import ClusterUnknown, InstanceUnknown
+from services.shared.runtime.watching import Watcher, Watchers
 from services.shared.topology.instance import Cluster, Instance, InstanceKey, TopologySnapshot
 
 log = logging.getLogger(__name__)
@@ -52,6 +52,8 @@ BURST_GAP_NS: Final = 200_000_000
 HANGING_AFTER_S: Final = 1.0
 """A probe without answer for so long shows as hanging (the reference's rule)."""
 FEED_CAPACITY: Final = 4096
+WATCHER_LIMIT: Final = 512
+"""Changes a watcher may leave unread."""
 _NS: Final = 1_000_000_000
 
 
@@ -85,7 +87,7 @@ class DiscoveryApp:
         self._topology = Topology(settings.limits, remembered)
         self._saved_aliases = dict(remembered.aliases)
         self._feed = Feed(int(clock.utc_now().timestamp() * 1e6), FEED_CAPACITY)
-        self._watchers: set[Watcher] = set()
+        self._watchers: Watchers[Revised] = Watchers(WATCHER_LIMIT)
         self._pending = Delta()
         self._flush_handle: asyncio.TimerHandle | None = None
         poll_ns = int(settings.limits.poll.total_seconds() * _NS)
@@ -378,8 +380,7 @@ class DiscoveryApp:
         if self._pending and self.ready:
             revised = self._feed.add(self._pending)
             self._pending = Delta()
-            for watcher in self._watchers:
-                watcher.offer(revised)
+            self._watchers.publish(revised)
 
     # Calls.
 
@@ -502,28 +503,21 @@ class DiscoveryApp:
             instances={instance.key: instance for instance in self.instances(cluster)},
         )
 
-    def watch(self, after_revision: int) -> tuple[TopologySnapshot | None, Watcher]:
-        """Start to watch: a snapshot to begin with, unless changes after a revision are asked for; and what follows.
-
-        End it with `unwatch`.
+    @contextmanager
+    def watch(self, after_revision: int) -> Iterator[tuple[TopologySnapshot | None, Watcher[Revised]]]:
+        """Watch: a snapshot to begin with, unless changes after a revision are asked for; and what follows.
 
         Raises:
             RevisionCompacted: Changes after that revision are no longer kept.
         """
         self._flush()
         snapshot = None if after_revision else self.snapshot()
-        watcher = Watcher(self._feed.after(after_revision) if after_revision else [])
-        self._watchers.add(watcher)
-        return snapshot, watcher
-
-    def unwatch(self, watcher: Watcher) -> None:
-        """End watching."""
-        self._watchers.discard(watcher)
+        with self._watchers.join(self._feed.after(after_revision) if after_revision else ()) as watcher:
+            yield snapshot, watcher
 
     def end_watches(self) -> None:
         """End every stream: this process is about to stop."""
-        for watcher in self._watchers:
-            watcher.end()
+        self._watchers.end()
 
     @property
     def staleness(self) -> timedelta:

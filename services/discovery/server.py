@@ -14,8 +14,10 @@ from services.discovery import convert
 from services.discovery.app import DiscoveryApp
 from services.discovery.feed import Revised
 from services.discovery.model import AccountRefused, InstanceNotRead, InstanceUnreachable
+from services.shared.runtime.errors import DependencyUnavailable
 from services.shared.runtime.paging import Place, page_of
 from services.shared.runtime.status import ErrorRule, ErrorTable
+from services.shared.runtime.watching import WatchEnded, Watcher
 from services.shared.topology.convert import cluster_to_proto, instance_to_proto, key_from_request, snapshot_to_proto
 from services.shared.topology.instance import InstanceKey
 
@@ -88,27 +90,31 @@ class DiscoveryServicer(discovery_pb2_grpc.DiscoveryServiceServicer):
     ) -> AsyncIterator[pb.WatchTopologyResponse]:
         """Stream a snapshot, then changes."""
         await self._app.wait_ready()
-        snapshot, watcher = self._app.watch(request.after_revision)
         revision = request.after_revision
-        try:
+        with self._app.watch(request.after_revision) as (snapshot, watcher):
             if snapshot is not None:
                 revision = snapshot.revision
                 yield convert.snapshot_to_response(snapshot)
             while True:
-                revised = await watcher.next(PROGRESS_S)
+                revised = await _next(watcher)
                 if revised is None:
                     yield convert.progress_to_response(revision, self._app.staleness)
                 else:
                     revision = revised.revision
                     yield self._response(revised)
-        finally:
-            self._app.unwatch(watcher)
 
     def _response(self, revised: Revised) -> pb.WatchTopologyResponse:
         """Return the message of a change, made once for all watchers."""
         if self._last is None or self._last[0] is not revised:
             self._last = (revised, convert.revised_to_response(revised))
         return self._last[1]
+
+
+async def _next(watcher: Watcher[Revised]) -> Revised | None:
+    try:
+        return await watcher.next(PROGRESS_S)
+    except WatchEnded:
+        raise DependencyUnavailable("discovery", "it is stopping") from None
 
 
 def _key_order(key: InstanceKey) -> Place:
