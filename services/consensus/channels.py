@@ -6,6 +6,7 @@ from typing import Final
 
 import grpc
 
+from services.shared.runtime.grpc_client import open_channel
 from services.shared.runtime.settings import ServiceSettings
 
 _OPTIONS: Final = (
@@ -25,14 +26,4 @@ def open_peer_channel(endpoint: str, settings: ServiceSettings) -> grpc.aio.Chan
         endpoint: `host:port`, resolved at each connect.
         settings: TLS files of this process; without them the channel is plain text.
     """
-    if not settings.tls_enabled:
-        return grpc.aio.insecure_channel(endpoint, options=_OPTIONS)
-    assert settings.tls_cert_file is not None
-    assert settings.tls_key_file is not None
-    assert settings.tls_ca_file is not None
-    credentials = grpc.ssl_channel_credentials(
-        root_certificates=settings.tls_ca_file.read_bytes(),
-        private_key=settings.tls_key_file.read_bytes(),
-        certificate_chain=settings.tls_cert_file.read_bytes(),
-    )
-    return grpc.aio.secure_channel(endpoint, credentials, options=_OPTIONS)
+    return open_channel(endpoint, settings, _OPTIONS)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import grpc
 
 from services.shared.runtime.settings import ServiceSettings
+
+ChannelOptions = Sequence[tuple[str, int]]
 
 _OPTIONS: Final = (
     ("grpc.keepalive_time_ms", 10_000),
@@ -19,15 +22,18 @@ _OPTIONS: Final = (
 )
 
 
-def open_channel(endpoint: str, settings: ServiceSettings | None = None) -> grpc.aio.Channel:
+def open_channel(
+    endpoint: str, settings: ServiceSettings | None = None, options: ChannelOptions = _OPTIONS
+) -> grpc.aio.Channel:
     """Open a channel to a service; it connects lazily and reconnects by itself within a second.
 
     Args:
-        endpoint: `host:port`.
+        endpoint: `host:port`, resolved at each connect.
         settings: TLS files of this process; without them, or None, the channel is plain text.
+        options: gRPC's channel arguments, instead of the usual ones.
     """
     if settings is None or not settings.tls_enabled:
-        return grpc.aio.insecure_channel(endpoint, options=_OPTIONS)
+        return grpc.aio.insecure_channel(endpoint, options=options)
     assert settings.tls_cert_file is not None
     assert settings.tls_key_file is not None
     assert settings.tls_ca_file is not None
@@ -36,4 +42,4 @@ def open_channel(endpoint: str, settings: ServiceSettings | None = None) -> grpc
         private_key=settings.tls_key_file.read_bytes(),
         certificate_chain=settings.tls_cert_file.read_bytes(),
     )
-    return grpc.aio.secure_channel(endpoint, credentials, options=_OPTIONS)
+    return grpc.aio.secure_channel(endpoint, credentials, options=options)

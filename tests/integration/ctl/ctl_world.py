@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
-import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -49,23 +47,6 @@ async def primacy(*arguments: str, environment: Mapping[str, str] | None = None)
             process.kill()
     assert process.returncode is not None
     return Done(process.returncode, out.decode(), err.decode())
-
-
-def free_base_port() -> int:
-    """Return a port that is free, with the ten after it, below the range the kernel hands out."""
-    while True:
-        base = random.randrange(15_000, 31_000)
-        if all(_free(base + offset) for offset in range(11)):
-            return base
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 SILENCE = object()

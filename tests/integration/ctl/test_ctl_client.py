@@ -13,7 +13,8 @@ from services.ctl.client import Suite
 from services.ctl.failure import CtlError, Exit
 from services.ctl.nodes import Node, Service
 from services.shared.runtime.errors import ClusterUnknown, NoLeader, NotLeader
-from tests.integration.ctl.ctl_world import SILENCE, FakeNode, free_base_port, running
+from tests.integration.ctl.ctl_world import SILENCE, FakeNode, running
+from tests.support.suite import free_base_port
 
 LIST = consensus_pb2.ListPrimariesRequest()
 
@@ -30,7 +31,7 @@ def listed(alias: str) -> consensus_pb2.ListPrimariesResponse:
 
 async def fakes(stack: AsyncExitStack, *answers: dict[str, Any]) -> list[FakeNode]:
     """Run a node for each set of answers."""
-    nodes = [FakeNode(Node("127.0.0.1", free_base_port()), each) for each in answers]
+    nodes = [FakeNode(Node("127.0.0.1", free_base_port(2)), each) for each in answers]
     return [await stack.enter_async_context(running(node)) for node in nodes]
 
 
@@ -80,7 +81,7 @@ async def test_refusal_is_not_asked_for_a_second_time() -> None:
 
 
 async def test_when_nobody_answers_all_are_named() -> None:
-    nodes = [Node("127.0.0.1", free_base_port()) for _ in range(2)]
+    nodes = [Node("127.0.0.1", free_base_port(2)) for _ in range(2)]
     async with AsyncExitStack() as stack:
         suite = await suite_of(stack, *nodes)
 
@@ -136,7 +137,7 @@ async def test_leader_that_is_elected_meanwhile_answers() -> None:
 
 async def test_without_any_node_a_leader_is_not_waited_for() -> None:
     async with AsyncExitStack() as stack:
-        suite = await suite_of(stack, Node("127.0.0.1", free_base_port()), timeout_s=20)
+        suite = await suite_of(stack, Node("127.0.0.1", free_base_port(2)), timeout_s=20)
         began = time.monotonic()
 
         with pytest.raises(CtlError, match="does not answer"):
@@ -156,7 +157,7 @@ async def test_watch_goes_on_with_the_next_node_when_one_falls_silent() -> None:
 async def test_watch_passes_over_a_node_that_is_gone() -> None:
     async with AsyncExitStack() as stack:
         (second,) = await fakes(stack, {"WatchPrimaries": [entry("b")]})
-        suite = await suite_of(stack, Node("127.0.0.1", free_base_port()), second.node)
+        suite = await suite_of(stack, Node("127.0.0.1", free_base_port(2)), second.node)
 
         assert await watched(suite) == ["b"]
 

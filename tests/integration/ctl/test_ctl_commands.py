@@ -20,7 +20,8 @@ from primacy.topology.v1 import topology_pb2
 
 from services.ctl.nodes import Node, Service
 from services.shared.runtime.errors import ClusterUnknown, InstanceUnknown, InvalidField, NoLeader, NotLeader
-from tests.integration.ctl.ctl_world import SILENCE, Done, FakeNode, free_base_port, primacy, running
+from tests.integration.ctl.ctl_world import SILENCE, Done, FakeNode, primacy, running
+from tests.support.suite import free_base_port
 
 P = topology_pb2.Endpoint(host="p", port=3306)
 R = topology_pb2.Endpoint(host="r", port=3306)
@@ -55,7 +56,7 @@ def group(me: Node, *nodes: Node) -> consensus_pb2.GetStatusResponse:
 @asynccontextmanager
 async def one_node(**answers: Any) -> AsyncIterator[FakeNode]:
     """Run a node that leads a group of its own."""
-    node = Node("127.0.0.1", free_base_port())
+    node = Node("127.0.0.1", free_base_port(2))
     defaults = {"GetStatus": group(node, node), "ListBlockers": recovery_pb2.ListBlockersResponse()}
     async with running(FakeNode(node, {**defaults, **answers})) as fake:
         yield fake
@@ -121,7 +122,7 @@ async def test_error_inside_a_service_is_told_without_a_traceback() -> None:
 
 
 async def test_nobody_there_exits_with_4_and_says_what_to_do() -> None:
-    done = await primacy("topology", "--nodes", f"127.0.0.1:{free_base_port()}")
+    done = await primacy("topology", "--nodes", f"127.0.0.1:{free_base_port(2)}")
 
     assert done.code == 4
     assert "primacy up" in done.err
@@ -130,7 +131,7 @@ async def test_nobody_there_exits_with_4_and_says_what_to_do() -> None:
 
 async def test_silent_first_node_is_passed_over() -> None:
     async with one_node(ListPrimaries=consensus_pb2.ListPrimariesResponse()) as node:
-        done = await primacy("primaries", "--nodes", f"127.0.0.1:{free_base_port()},{node.node}")
+        done = await primacy("primaries", "--nodes", f"127.0.0.1:{free_base_port(2)},{node.node}")
 
     assert done.code == 0
     assert "the directory is empty" in done.out
@@ -264,7 +265,7 @@ async def test_status_of_a_healthy_node_exits_with_0() -> None:
 
 
 async def test_status_asks_the_members_nobody_named_and_exits_with_5_when_one_is_gone() -> None:
-    gone = Node("127.0.0.1", free_base_port())
+    gone = Node("127.0.0.1", free_base_port(2))
     async with one_node() as node:
         node.answers["GetStatus"] = group(node.node, node.node, gone)
         done = await ask(node, "status", "-o", "json")
@@ -290,7 +291,7 @@ async def test_status_tells_what_nobody_acts_on() -> None:
 
 
 async def test_discover_tells_every_member_and_exits_with_5_when_one_did_not_hear() -> None:
-    gone = Node("127.0.0.1", free_base_port())
+    gone = Node("127.0.0.1", free_base_port(2))
     found = discovery_pb2.DiscoverResponse(found=[P, R])
     async with one_node(Discover=found) as node:
         node.answers["GetStatus"] = group(node.node, node.node, gone)
@@ -345,7 +346,7 @@ async def test_explain_shows_only_blockers_of_what_it_explains() -> None:
     ],
 )
 async def test_health_is_an_exit_code(service: Service, options: tuple[str, ...], code: int, words: str) -> None:
-    fake = FakeNode(Node("127.0.0.1", free_base_port()), down=frozenset({Service.DISCOVERY}))
+    fake = FakeNode(Node("127.0.0.1", free_base_port(2)), down=frozenset({Service.DISCOVERY}))
     async with running(fake) as node:
         done = await primacy("health", node.node.endpoint(service), *options)
 

@@ -14,8 +14,8 @@ from services.ctl.nodes import Service
 from services.ctl.up.events import Event, EventKind
 from services.ctl.up.layout import ProcessSpec
 from services.ctl.up.supervisor import Supervisor
-from tests.integration.ctl.ctl_world import free_base_port
 from tests.support.eventually import eventually
+from tests.support.suite import free_base_port
 
 LISTEN = """
 import signal, socket, sys, time
@@ -28,7 +28,7 @@ DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)" + LISTEN
 
 def spec(directory: Path, *program: str) -> ProcessSpec:
     """Return a process that stands for a service."""
-    port = free_base_port()
+    port = free_base_port(2)
     return ProcessSpec(
         node="node1",
         service=Service.ANALYSIS,

@@ -12,8 +12,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from tests.integration.ctl.ctl_world import free_base_port, primacy
+from tests.integration.ctl.ctl_world import primacy
 from tests.support.eventually import eventually
+from tests.support.suite import free_base_port
 
 
 class Up:
@@ -54,7 +55,7 @@ async def up(data: Path, base_port: int) -> AsyncIterator[Up]:
 
 
 async def test_node_comes_up_heals_and_stops_leaving_nothing(tmp_path: Path) -> None:
-    base_port = free_base_port()
+    base_port = free_base_port(2)
     nodes = f"127.0.0.1:{base_port}"
     async with up(tmp_path, base_port) as node:
         await eventually(lambda: node.said("ready"), within=60, message=lambda: node.events)
@@ -91,7 +92,7 @@ async def _leads(nodes: str) -> bool:
 
 
 async def test_taken_port_is_refused_before_anything_starts(tmp_path: Path) -> None:
-    base_port = free_base_port()
+    base_port = free_base_port(2)
     async with await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", base_port + 4):
         done = await primacy("up", "--data", str(tmp_path), "--base-port", str(base_port))
 
