@@ -181,7 +181,8 @@ class Suite:
         call = stream(self.channel(endpoint))
         try:
             while True:
-                message = await asyncio.wait_for(call.read(), self.timeout_s)
+                async with asyncio.timeout(self.timeout_s):
+                    message = await call.read()
                 if message is grpc.aio.EOF:
                     return
                 yield message
@@ -189,6 +190,14 @@ class Suite:
             silent = RemoteError(grpc.StatusCode.DEADLINE_EXCEEDED, "", "silent", {})
             raise CallFailed(where, silent) from None
         except grpc.aio.AioRpcError as error:
+            if _interrupted(error):
+                raise asyncio.CancelledError from None
             raise CallFailed(where, parse_error(error)) from None
         finally:
             call.cancel()
+
+
+def _interrupted(error: grpc.aio.AioRpcError) -> bool:
+    """Tell whether a call ended because this very task is being cancelled: gRPC may say so as a status."""
+    task = asyncio.current_task()
+    return error.code() is grpc.StatusCode.CANCELLED and task is not None and task.cancelling() > 0
