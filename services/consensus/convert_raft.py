@@ -6,22 +6,20 @@ from typing import Final
 
 from primacy.consensus.v1 import consensus_pb2 as pb
 
-from services.consensus.model import (
+from services.consensus.messages import (
     AppendAck,
     AppendReject,
     AppendRequest,
-    Entry,
-    EntryKind,
     Heartbeat,
     HeartbeatAck,
     Message,
     PreVoteRequest,
     PreVoteResponse,
-    StoreHealth,
     VoteRefusal,
     VoteRequest,
     VoteResponse,
 )
+from services.consensus.model import Entry, EntryKind, StoreHealth
 
 StreamMessage = Heartbeat | HeartbeatAck | AppendRequest | AppendAck | AppendReject
 """What travels on a stream; votes are unary."""

@@ -8,44 +8,43 @@ share one `Member`. What they decide collects until `take_output`.
 from __future__ import annotations
 
 from services.consensus.election import Elections
+from services.consensus.events import (
+    Applied,
+    Event,
+    PeerUnreachable,
+    Persisted,
+    Proposed,
+    ReadRequested,
+    Received,
+    StoreHealthChanged,
+    Tick,
+)
 from services.consensus.following import Following
 from services.consensus.invariant import ensure
 from services.consensus.leading import Leading
 from services.consensus.member import Member
-from services.consensus.model import (
-    NOBODY,
+from services.consensus.messages import (
     AppendAck,
     AppendReject,
     AppendRequest,
-    Applied,
-    BootState,
-    CoreSettings,
-    CoreStatus,
-    Entry,
-    Event,
     Heartbeat,
     HeartbeatAck,
-    InvariantViolated,
-    LeaderLease,
-    Leadership,
     Message,
-    Output,
-    PeerUnreachable,
-    Persisted,
     PreVoteRequest,
     PreVoteResponse,
-    ProposalOutcome,
-    ProposalResult,
-    Proposed,
-    ReadOutcome,
-    ReadRequested,
-    ReadResult,
-    Received,
-    Role,
-    StoreHealthChanged,
-    Tick,
     VoteRequest,
     VoteResponse,
+)
+from services.consensus.model import NOBODY, BootState, CoreSettings, Entry, InvariantViolated, Role
+from services.consensus.outputs import (
+    CoreStatus,
+    LeaderLease,
+    Leadership,
+    Output,
+    ProposalOutcome,
+    ProposalResult,
+    ReadOutcome,
+    ReadResult,
 )
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections import deque
 
+from services.consensus.events import Persisted
 from services.consensus.log import Log
-from services.consensus.model import HardState, PersistBatch, Persisted
+from services.consensus.model import HardState
+from services.consensus.outputs import PersistBatch
 
 
 class Durability:

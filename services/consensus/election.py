@@ -7,15 +7,8 @@ that was cut off cannot disturb the others when it returns. Only a majority of p
 from __future__ import annotations
 
 from services.consensus.member import Member
-from services.consensus.model import (
-    NOBODY,
-    PreVoteRequest,
-    PreVoteResponse,
-    Role,
-    VoteRefusal,
-    VoteRequest,
-    VoteResponse,
-)
+from services.consensus.messages import PreVoteRequest, PreVoteResponse, VoteRefusal, VoteRequest, VoteResponse
+from services.consensus.model import NOBODY, Role
 
 
 class Elections:
@@ -147,12 +140,12 @@ class Elections:
     def _count(self, sender: int, granted: bool) -> bool:
         """Count an answer; return True for a majority, and give a lost round up (E10)."""
         member = self._member
-        if sender not in member.voters:
+        if sender not in member.configuration.voters:
             return False
         (self._granted if granted else self._refused).add(sender)
         if len(self._granted) >= member.quorum_need:
             return True
-        if len(member.voters) - len(self._refused) < member.quorum_need:
+        if len(member.configuration.voters) - len(self._refused) < member.quorum_need:
             member.become_follower(member.term, NOBODY)
             member.retry_election_soon()
         return False
@@ -160,7 +153,7 @@ class Elections:
     def overtaken(self, sender: int, term: int) -> bool:
         """Give up for a higher term in a voter's answer (E13); a follower lets its leader decide."""
         member = self._member
-        if term <= member.term or member.role is Role.FOLLOWER or sender not in member.voters:
+        if term <= member.term or member.role is Role.FOLLOWER or sender not in member.configuration.voters:
             return False
         member.become_follower(term, NOBODY)
         return True

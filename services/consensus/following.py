@@ -4,18 +4,9 @@ from __future__ import annotations
 
 from services.consensus.invariant import ensure
 from services.consensus.member import Member
-from services.consensus.model import (
-    NOBODY,
-    AppendAck,
-    AppendReject,
-    AppendRequest,
-    Entry,
-    Heartbeat,
-    HeartbeatAck,
-    Outgoing,
-    Role,
-    StoreHealth,
-)
+from services.consensus.messages import AppendAck, AppendReject, AppendRequest, Heartbeat, HeartbeatAck
+from services.consensus.model import NOBODY, Entry, Role, StoreHealth
+from services.consensus.outputs import Outgoing
 
 
 class Following:

@@ -7,7 +7,8 @@ and ours differ in rate by at most ρ, so on our clock the promise lasts at leas
 
 from __future__ import annotations
 
-from services.consensus.model import CoreSettings, LeaderLease
+from services.consensus.model import CoreSettings
+from services.consensus.outputs import LeaderLease
 from services.consensus.quorum import reached_by
 
 _MILLION = 1_000_000

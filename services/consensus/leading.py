@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
+from services.consensus.events import Proposed
 from services.consensus.leader_lease import LeaseClock
 from services.consensus.log import ENTRY_OVERHEAD
 from services.consensus.member import Member
-from services.consensus.model import (
-    NOBODY,
-    AppendAck,
-    AppendReject,
-    Entry,
-    EntryKind,
-    Heartbeat,
-    HeartbeatAck,
-    ProposalOutcome,
-    ProposalResult,
-    Proposed,
-    ReadOutcome,
-    ReadResult,
-    Role,
-)
+from services.consensus.messages import AppendAck, AppendReject, Heartbeat, HeartbeatAck
+from services.consensus.model import NOBODY, Entry, EntryKind, Role
+from services.consensus.outputs import ProposalOutcome, ProposalResult, ReadOutcome, ReadResult
 from services.consensus.proposals import OpenProposals
 from services.consensus.quorum import reached_by
 from services.consensus.reads import ReadRounds

@@ -10,18 +10,9 @@ from __future__ import annotations
 from services.consensus.durability import Durability
 from services.consensus.invariant import ensure
 from services.consensus.log import Log
-from services.consensus.model import (
-    NOBODY,
-    BootState,
-    CoreSettings,
-    HardState,
-    LeaderLease,
-    Message,
-    Outgoing,
-    Role,
-    StoreHealth,
-)
-from services.consensus.quorum import majority
+from services.consensus.messages import Message
+from services.consensus.model import NOBODY, BootState, CoreSettings, HardState, Role, StoreHealth
+from services.consensus.outputs import LeaderLease, Outgoing
 from services.consensus.randomness import SplitMix64
 
 
@@ -35,7 +26,7 @@ class Member:
         self.random = SplitMix64(seed)
         self.log = Log(boot.entries)
         self.durability = Durability(self.log, boot.hard_state)
-        self.voters = tuple(sorted(settings.voters))
+        self.configuration = boot.configuration
         self.role = Role.FOLLOWER
         self.leader = NOBODY
         self.health = StoreHealth.OK
@@ -69,12 +60,12 @@ class Member:
     @property
     def others(self) -> tuple[int, ...]:
         """All voters but this one, by id (C3)."""
-        return tuple(voter for voter in self.voters if voter != self.member_id)
+        return tuple(voter for voter in self.configuration.voters if voter != self.member_id)
 
     @property
     def quorum_need(self) -> int:
         """Majority of the voters."""
-        return majority(len(self.voters))
+        return self.configuration.quorum_need
 
     @property
     def store_usable(self) -> bool:

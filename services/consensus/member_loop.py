@@ -17,35 +17,30 @@ from typing import Any, Final
 from services.consensus.commands import Command, UnknownCommand, decode_command, encode_command
 from services.consensus.core import RaftCore
 from services.consensus.errors import CommandTooLarge, OutcomeUnknown, Overloaded
-from services.consensus.machine import Machine, Result
-from services.consensus.model import (
-    MILLISECOND,
-    NOBODY,
+from services.consensus.events import (
     Applied,
-    CoreSettings,
-    CoreStatus,
-    Entry,
-    EntryKind,
     Event,
-    Heartbeat,
-    InvariantViolated,
-    LeaderLease,
-    Leadership,
-    Message,
-    Outgoing,
-    Output,
     PeerUnreachable,
     Persisted,
-    ProposalOutcome,
-    ProposalResult,
     Proposed,
-    ReadOutcome,
     ReadRequested,
-    ReadResult,
     Received,
-    Role,
     StoreHealthChanged,
     Tick,
+)
+from services.consensus.machine import Machine, Result
+from services.consensus.messages import Heartbeat, Message
+from services.consensus.model import MILLISECOND, NOBODY, CoreSettings, Entry, EntryKind, InvariantViolated, Role
+from services.consensus.outputs import (
+    CoreStatus,
+    LeaderLease,
+    Leadership,
+    Outgoing,
+    Output,
+    ProposalOutcome,
+    ProposalResult,
+    ReadOutcome,
+    ReadResult,
 )
 from services.consensus.ports import Broken, Clock, Report, Transport, WallClock, Writer
 from services.consensus.rows import Change

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Final
+
+from services.consensus.configuration import NO_MEMBERS, Configuration
 
 MILLISECOND = 1_000_000
 """Nanoseconds in a millisecond."""
@@ -46,6 +49,8 @@ class EntryKind(Enum):
 
     NOOP = "noop"
     """First entry of a leader's term (E12); applied, changes nothing but the term."""
+    CONFIG = "config"
+    """A configuration of the group (section 9); `data` is `encode_configuration`."""
     COMMAND = "command"
     """A command of the state machine; the core does not look into `data`."""
 
@@ -85,6 +90,18 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class LogMark:
+    """A place in the log: an index and the term of the entry there; (0, 0) stands before the first entry."""
+
+    index: int = 0
+    term: int = 0
+
+
+START: Final = LogMark()
+"""Before the first entry."""
+
+
+@dataclass(frozen=True, slots=True)
 class HardState:
     """What a member must remember beside its log (S1).
 
@@ -104,8 +121,7 @@ class CoreSettings:
     """What the core needs to know of the settings. All durations in nanoseconds.
 
     Attributes:
-        member_id: This member; never 0.
-        voters: Ids of all voters, this member included.
+        member_id: This member; never 0. Who else is in the group is in the log (section 9).
         heartbeat: Interval H of heartbeats, at most `election_min / 4`.
         election_min: E: shortest silence before a member campaigns, and the promise P a leader asks for.
         election_max: Longest; `election_min < election_max <= 3 * election_min`.
@@ -119,7 +135,6 @@ class CoreSettings:
     """
 
     member_id: int
-    voters: tuple[int, ...]
     heartbeat: int = 60 * MILLISECOND
     election_min: int = 300 * MILLISECOND
     election_max: int = 600 * MILLISECOND
@@ -138,8 +153,8 @@ class CoreSettings:
         Raises:
             ValueError: Names the rule of section 20 that is broken.
         """
-        if self.member_id not in self.voters or NOBODY in self.voters or len(set(self.voters)) != len(self.voters):
-            raise ValueError("voters must be distinct, positive and contain this member")
+        if self.member_id == NOBODY:
+            raise ValueError("member_id must be positive")
         if not 0 < self.heartbeat * 4 <= self.election_min:
             raise ValueError("heartbeat must be positive and at most a quarter of election_min")
         if not self.election_min < self.election_max <= 3 * self.election_min:
@@ -156,438 +171,18 @@ class BootState:
 
     Attributes:
         hard_state: Term, vote and longest promise.
-        entries: The whole log from index 1, contiguous (S3).
+        entries: The log behind `mark`, contiguous (S3).
         applied_index: Index the state machine is at; known to be committed.
+        mark: Last entry that compaction or a snapshot replaced; `entries` begin behind it (15).
+        configuration: Newest committed one as of `applied_index`; later ones are in `entries` (M1).
+        configuration_index: Where it stands in the log; 0 = bootstrap.
+        quarantine: Why the store may not be trusted; empty = it may (14.6).
     """
 
     hard_state: HardState = field(default_factory=HardState)
     entries: tuple[Entry, ...] = ()
     applied_index: int = 0
-
-
-# Messages between members. Each carries who says it and the sender's term.
-
-
-class VoteRefusal(Enum):
-    """Why a vote or pre-vote was refused."""
-
-    NONE = "none"
-    """It was granted."""
-    LEADER_ALIVE = "leader_alive"
-    """E2: a promise runs, or the asked member leads a majority."""
-    STALE_TERM = "stale_term"
-    """E6: the asked member has a higher term."""
-    STALE_LOG = "stale_log"
-    """E4: the candidate's log is behind."""
-    ALREADY_VOTED = "already_voted"
-    """E4: this term's vote went to another member, or its leader is known."""
-    STORE = "store"
-    """8.6: the asked member cannot write."""
-
-
-@dataclass(frozen=True, slots=True)
-class PreVoteRequest:
-    """Asks whether an election could be won (E1); changes nothing at the receiver. `term` is the sender's term + 1."""
-
-    sender: int
-    term: int
-    last_index: int
-    last_term: int
-
-
-@dataclass(frozen=True, slots=True)
-class PreVoteResponse:
-    """Answers a pre-vote. `term` is the requested one when granted, else the own (E5); `request_term` always echoes."""
-
-    sender: int
-    term: int
-    request_term: int
-    refusal: VoteRefusal
-
-
-@dataclass(frozen=True, slots=True)
-class VoteRequest:
-    """Asks for the vote of `term`; leaves only when the sender's own vote is durable (C1)."""
-
-    sender: int
-    term: int
-    last_index: int
-    last_term: int
-
-
-@dataclass(frozen=True, slots=True)
-class VoteResponse:
-    """Answers a vote request; `term` is the sender's own, `request_term` echoes. A grant is durable (C1)."""
-
-    sender: int
-    term: int
-    request_term: int
-    refusal: VoteRefusal
-
-
-@dataclass(frozen=True, slots=True)
-class AppendRequest:
-    """Entries after (prev_index, prev_term), at most `max_append_bytes` of data; may be empty to probe.
-
-    Attributes:
-        commit: Leader's commit index.
-        sent_at: Leader's clock before the message was handed out; echoed.
-        promise_ns: Length P of the promise asked for; echoed.
-    """
-
-    sender: int
-    term: int
-    prev_index: int
-    prev_term: int
-    entries: tuple[Entry, ...]
-    commit: int
-    sent_at: int
-    promise_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class AppendAck:
-    """The sender's log matches the leader's up to `match_index`, durably (R3). A newer one replaces an unsent older."""
-
-    sender: int
-    term: int
-    match_index: int
-    sent_at: int
-    promise_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class AppendReject:
-    """Refuses an Append: wrong place in the log (R4), or a lower term (E6; then `promise_ns` is 0).
-
-    Attributes:
-        prev_index: Of the refused request.
-        hint_index: Last own entry that may still match (R4).
-        hint_term: Its term.
-    """
-
-    sender: int
-    term: int
-    prev_index: int
-    hint_index: int
-    hint_term: int
-    sent_at: int
-    promise_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Heartbeat:
-    """Sent every H, independent of disk and data (R7). A newer one replaces an unsent older.
-
-    Attributes:
-        commit: min(leader's commit, what this peer matches).
-        round: Grows with every round of heartbeats; confirms leadership for reads (12).
-    """
-
-    sender: int
-    term: int
-    commit: int
-    sent_at: int
-    promise_ns: int
-    round: int
-
-
-@dataclass(frozen=True, slots=True)
-class HeartbeatAck:
-    """Answers a heartbeat, echoing it; a refusal because of a lower term has `promise_ns` 0 and the higher term (E6).
-
-    Attributes:
-        applied_index: Index the sender's state machine is at.
-        store_health: How its store does.
-    """
-
-    sender: int
-    term: int
-    sent_at: int
-    promise_ns: int
-    round: int
-    applied_index: int
-    store_health: StoreHealth
-
-
-Message = (
-    PreVoteRequest
-    | PreVoteResponse
-    | VoteRequest
-    | VoteResponse
-    | AppendRequest
-    | AppendAck
-    | AppendReject
-    | Heartbeat
-    | HeartbeatAck
-)
-
-
-# Events: what the app tells the core.
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """Time passed. Sent about every 10 ms; the number of ticks means nothing (T3)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A message of another member arrived."""
-
-    message: Message
-
-
-@dataclass(frozen=True, slots=True)
-class Proposed:
-    """Commands to append, in order and without others between them; answered by one `ProposalResult` or two.
-
-    Attributes:
-        commands: At least one command, each at most `max_append_bytes` long.
-        stamp_ms: Wall time in Unix milliseconds (T4).
-        waiter: Names the proposal in its results; unique while it is open.
-    """
-
-    commands: tuple[bytes, ...]
-    stamp_ms: int
-    waiter: int
-
-
-@dataclass(frozen=True, slots=True)
-class Persisted:
-    """All persist batches up to `number` are durable. The other two repeat that batch's fields (C2)."""
-
-    number: int
-    last_index: int
-    last_term: int
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """The state machine is at `index` now; never beyond what `Output.committed` gave out."""
-
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class ReadRequested:
-    """A linearizable read (12), answered by a `ReadResult`. Its step's `now` is read after the request arrived."""
-
-    waiter: int
-
-
-@dataclass(frozen=True, slots=True)
-class StoreHealthChanged:
-    """The store's health, told at each change (8.6). It becomes usable again only after the probe writes of 8.6."""
-
-    health: StoreHealth
-
-
-@dataclass(frozen=True, slots=True)
-class PeerUnreachable:
-    """The connection to a member broke (W3); says nothing about whether it lives."""
-
-    member_id: int
-
-
-Event = Tick | Received | Proposed | Persisted | Applied | ReadRequested | StoreHealthChanged | PeerUnreachable
-
-
-# Output: what the app must do.
-
-
-@dataclass(frozen=True, slots=True)
-class PersistBatch:
-    """One transaction of the store; batches are written in order of their number, which starts at 1 and has no gaps.
-
-    Several may be written together; then only the last one is reported with `Persisted`.
-
-    Attributes:
-        number: Names the batch.
-        hard_state: New term, vote and promise; None = unchanged.
-        truncate_from: Delete rows from this index on, before the entries are inserted; None = delete nothing.
-        entries: To insert, contiguous.
-        last_index: Last index of the log after this batch; goes into `Persisted`.
-        last_term: Its term.
-    """
-
-    number: int
-    hard_state: HardState | None
-    truncate_from: int | None
-    entries: tuple[Entry, ...]
-    last_index: int
-    last_term: int
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A message to send.
-
-    Attributes:
-        to: Receiver.
-        message: What to say.
-        after_batch: Hold it until this batch is durable (C1); 0 = send at once.
-    """
-
-    to: int
-    message: Message
-    after_batch: int = 0
-
-
-class ProposalOutcome(Enum):
-    """What became of a proposal so far (11)."""
-
-    APPENDED = "appended"
-    """In the leader's log. Once `last_index` is committed the app answers with what `apply` gave."""
-    NOT_LEADER = "not_leader"
-    """Certainly in no log."""
-    OVERLOADED = "overloaded"
-    """Certainly in no log: too many uncommitted bytes (R8)."""
-    TOO_LARGE = "too_large"
-    """Certainly in no log: a command is longer than an Append may be (R8)."""
-    UNKNOWN = "unknown"
-    """Was appended, then leadership was lost before commit (P5): may or may not happen."""
-
-
-@dataclass(frozen=True, slots=True)
-class ProposalResult:
-    """Tells a waiter what became of its proposal; APPENDED may be followed by UNKNOWN, everything else is final.
-
-    Attributes:
-        first_index: Where the proposal begins in the log; APPENDED only.
-        last_index: Where it ends; APPENDED and UNKNOWN.
-        term: Term of its entries; APPENDED only.
-    """
-
-    waiter: int
-    outcome: ProposalOutcome
-    first_index: int = 0
-    last_index: int = 0
-    term: int = 0
-
-
-class ReadOutcome(Enum):
-    """What became of a linearizable read (12)."""
-
-    READY = "ready"
-    """Answer from the state machine as soon as it has applied `index`."""
-    NOT_LEADER = "not_leader"
-    """This member does not lead, or lost leadership while the read waited."""
-    NOT_READY = "not_ready"
-    """It leads, but its NOOP is not applied yet (E12); try again soon."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReadResult:
-    """Answers a `ReadRequested`."""
-
-    waiter: int
-    outcome: ReadOutcome
-    index: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class LeaderLease:
-    """How long this member may rely on being the only leader (7). Compare with the clock at the moment of use (L1).
-
-    Attributes:
-        term: Term it leads in.
-        seq: Grows each time the lease becomes valid after a lapse, across terms and restarts (L3). 64 bits.
-        valid_until: On the local clock; 0 = not held.
-    """
-
-    term: int
-    seq: int
-    valid_until: int
-
-    def valid_at(self, now: int) -> bool:
-        """Tell whether it is valid at a time of the local clock."""
-        return now < self.valid_until
-
-
-@dataclass(frozen=True, slots=True)
-class Leadership:
-    """Role, term and known leader of a member; `leader` is `NOBODY` when none is known."""
-
-    role: Role
-    term: int
-    leader: int
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """What follows from the events since the last output. Carried out in the order of the fields.
-
-    Attributes:
-        persist: To the store, in order.
-        messages: To the peers; those with `after_batch` wait for that batch.
-        proposal_results: To waiters; register APPENDED before applying `committed` of the same output.
-        committed: Entries to apply, in order, each given out exactly once; starts after `BootState.applied_index`.
-        read_results: To readers.
-        lease: The leader lease, when it changed.
-        leadership: Role, term or leader, when one changed.
-    """
-
-    persist: tuple[PersistBatch, ...] = ()
-    messages: tuple[Outgoing, ...] = ()
-    proposal_results: tuple[ProposalResult, ...] = ()
-    committed: tuple[Entry, ...] = ()
-    read_results: tuple[ReadResult, ...] = ()
-    lease: LeaderLease | None = None
-    leadership: Leadership | None = None
-
-
-# Status.
-
-
-class ReplicationState(Enum):
-    """How a leader feeds a peer (6)."""
-
-    PROBE = "probe"
-    """One Append outstanding, looking for where the logs match."""
-    REPLICATE = "replicate"
-    """A window of Appends, sent without waiting."""
-
-
-@dataclass(frozen=True, slots=True)
-class PeerProgress:
-    """A peer as the leader sees it. `heard_at` is None when it never answered in this term."""
-
-    member_id: int
-    match_index: int
-    next_index: int
-    state: ReplicationState
-    heard_at: int | None
-    applied_index: int
-    store_health: StoreHealth
-
-
-@dataclass(frozen=True, slots=True)
-class CoreStatus:
-    """One member's view, for status calls and tests.
-
-    Attributes:
-        leader_contact_at: When the leader was last heard; None = never. A leader: when a majority was last heard.
-        lease: As of the last step; `valid_at(clock())` decides (L1).
-        peers: Other voters by id; empty unless this member leads.
-        quorum_have: Voters heard within E, itself included; a follower counts its leader and itself.
-        quorum_need: Majority of the voters.
-    """
-
-    member_id: int
-    role: Role
-    term: int
-    voted_for: int
-    leader: int
-    commit_index: int
-    applied_index: int
-    last_index: int
-    last_term: int
-    durable_index: int
-    promise_until: int
-    leader_contact_at: int | None
-    lease: LeaderLease
-    peers: tuple[PeerProgress, ...]
-    quorum_have: int
-    quorum_need: int
-    store_health: StoreHealth
+    mark: LogMark = START
+    configuration: Configuration = NO_MEMBERS
+    configuration_index: int = 0
+    quarantine: str = ""

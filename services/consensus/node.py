@@ -18,7 +18,8 @@ from services.consensus.channels import open_peer_channel
 from services.consensus.core import RaftCore
 from services.consensus.machine import Machine
 from services.consensus.member_loop import MemberLoop
-from services.consensus.model import BootState, Outgoing
+from services.consensus.model import BootState
+from services.consensus.outputs import Outgoing
 from services.consensus.peers import Peers
 from services.consensus.ports import Report, Store, StoredState
 from services.consensus.raft_server import Greeting, RaftServicer, VoteDesk
@@ -66,7 +67,9 @@ class Node:
         self._store = store
         member = settings.member
         vote_s = settings.election_min.total_seconds() / 2
-        boot = BootState(stored.hard_state, stored.entries, stored.mark.applied_index)
+        boot = BootState(
+            stored.hard_state, stored.entries, stored.mark.applied_index, configuration=settings.configuration()
+        )
         core = RaftCore(settings.core(), boot, secrets.randbits(63), boottime_ns())
         self.loop = MemberLoop(
             core,

@@ -24,18 +24,20 @@ from services.consensus.convert_raft import (
     vote_request_to_proto,
     vote_response_from_proto,
 )
-from services.consensus.model import (
+from services.consensus.messages import (
     AppendAck,
     AppendRequest,
     Heartbeat,
     HeartbeatAck,
     Message,
-    Outgoing,
     PreVoteRequest,
     PreVoteResponse,
+    Removed,
+    TimeoutNow,
     VoteRequest,
     VoteResponse,
 )
+from services.consensus.outputs import Outgoing
 
 log = logging.getLogger(__name__)
 
@@ -202,6 +204,8 @@ class PeerLink:
                 task.add_done_callback(self._votes.discard)
             case PreVoteResponse() | VoteResponse():
                 pass  # Answered where it was asked; see the server.
+            case TimeoutNow() | Removed():
+                pass
             case _:
                 self.control.send(message)
 

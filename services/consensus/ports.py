@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from services.consensus.machine import Mark
-from services.consensus.model import Entry, HardState, Outgoing, StoreHealth
+from services.consensus.model import Entry, HardState, StoreHealth
+from services.consensus.outputs import Outgoing
 from services.consensus.rows import Row
 from services.consensus.store_write import StoreWrite
 

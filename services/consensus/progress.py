@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import deque
 
-from services.consensus.model import CoreSettings, PeerProgress, ReplicationState, StoreHealth
+from services.consensus.model import CoreSettings, StoreHealth
+from services.consensus.outputs import PeerProgress, ReplicationState
 
 
 class Progress:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from services.consensus.model import ProposalOutcome, ProposalResult
+from services.consensus.outputs import ProposalOutcome, ProposalResult
 
 
 class OpenProposals:

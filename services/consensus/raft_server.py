@@ -17,7 +17,7 @@ from services.consensus.convert_raft import (
     vote_request_from_proto,
     vote_response_to_proto,
 )
-from services.consensus.model import Message, PreVoteResponse, VoteResponse
+from services.consensus.messages import Message, PreVoteResponse, VoteResponse
 from services.shared.runtime.errors import DependencyUnavailable, DomainError
 
 PROTOCOL: Final = 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from services.consensus.model import ReadOutcome, ReadResult
+from services.consensus.outputs import ReadOutcome, ReadResult
 
 
 class ReadRounds:

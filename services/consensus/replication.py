@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from services.consensus.invariant import ensure
 from services.consensus.member import Member
-from services.consensus.model import AppendAck, AppendReject, AppendRequest, Entry, HeartbeatAck, ReplicationState
+from services.consensus.messages import AppendAck, AppendReject, AppendRequest, HeartbeatAck
+from services.consensus.model import Entry
+from services.consensus.outputs import ReplicationState
 from services.consensus.progress import Progress
 from services.consensus.quorum import reached_by
 

@@ -14,7 +14,8 @@ from primacy.consensus.v1 import consensus_pb2_grpc as pb_grpc
 
 from services.consensus import convert, errors
 from services.consensus.app import ConsensusApp, Validity
-from services.consensus.model import CoreStatus, Role, StoreHealth
+from services.consensus.model import Role, StoreHealth
+from services.consensus.outputs import CoreStatus
 from services.consensus.raft_server import PeerRefused
 from services.shared.runtime.errors import NoLeader
 from services.shared.runtime.paging import page_of

@@ -9,6 +9,7 @@ from typing import Final, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from services.consensus.configuration import Configuration, GroupMember, configuration_of
 from services.consensus.model import CoreSettings
 from services.shared.runtime.settings import Duration, HostPort, ServiceSettings
 
@@ -104,6 +105,20 @@ class ConsensusSettings(ServiceSettings):
         listed = ",".join(f"{member.member_id}={member.name}" for member in self.group)
         return str(uuid.uuid5(_GROUPS, f"{self.group_name}:{listed}"))
 
+    def configuration(self) -> Configuration:
+        """Return the configuration a blank group begins with (18.1)."""
+        return configuration_of(
+            GroupMember(
+                member.member_id,
+                name=member.name,
+                raft_endpoint=member.raft_endpoint,
+                api_endpoint=member.api_endpoint,
+                recovery_endpoint=member.recovery_endpoint,
+                site=member.site,
+            )
+            for member in self.group
+        )
+
     def core(self) -> CoreSettings:
         """Return what the core needs to know.
 
@@ -112,7 +127,6 @@ class ConsensusSettings(ServiceSettings):
         """
         return CoreSettings(
             member_id=self.member.member_id,
-            voters=tuple(member.member_id for member in self.group),
             heartbeat=nanoseconds(self.heartbeat),
             election_min=nanoseconds(self.election_min),
             election_max=nanoseconds(self.election_max),

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.consensus.machine import Mark
-from services.consensus.model import Entry, HardState, PersistBatch
+from services.consensus.model import Entry, HardState
+from services.consensus.outputs import PersistBatch
 from services.consensus.rows import Change
 
 

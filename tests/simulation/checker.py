@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from services.consensus.model import BootState, Entry, Outgoing, Output, Role, VoteRefusal, VoteResponse
+from services.consensus.messages import VoteRefusal, VoteResponse
+from services.consensus.model import BootState, Entry, Role
+from services.consensus.outputs import Outgoing, Output
 from services.consensus.quorum import majority
 
 if TYPE_CHECKING:

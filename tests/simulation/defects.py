@@ -12,17 +12,9 @@ from services.consensus.following import Following
 from services.consensus.leader_lease import LeaseClock
 from services.consensus.leading import Leading
 from services.consensus.member import Member
-from services.consensus.model import (
-    NOBODY,
-    AppendAck,
-    BootState,
-    CoreSettings,
-    Entry,
-    Message,
-    ReadOutcome,
-    ReadResult,
-    VoteResponse,
-)
+from services.consensus.messages import AppendAck, Message, VoteResponse
+from services.consensus.model import NOBODY, BootState, CoreSettings, Entry
+from services.consensus.outputs import ReadOutcome, ReadResult
 from services.consensus.replication import Replication
 
 

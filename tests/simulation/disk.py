@@ -5,14 +5,17 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from services.consensus.model import BootState, Entry, HardState, PersistBatch
+from services.consensus.configuration import Configuration
+from services.consensus.model import BootState, Entry, HardState
+from services.consensus.outputs import PersistBatch
 
 
 class Disk:
     """What survives a crash, and what is on its way there."""
 
-    def __init__(self) -> None:
-        """Start blank."""
+    def __init__(self, configuration: Configuration) -> None:
+        """Start blank, as a member of a group."""
+        self.configuration = configuration
         self.hard_state = HardState()
         self.entries: list[Entry] = []
         self.applied_index = 0
@@ -47,7 +50,7 @@ class Disk:
 
     def boot(self) -> BootState:
         """Return what a restart finds."""
-        return BootState(self.hard_state, tuple(self.entries), self.applied_index)
+        return BootState(self.hard_state, tuple(self.entries), self.applied_index, configuration=self.configuration)
 
     def _write(self, batches: Sequence[PersistBatch]) -> None:
         for batch in batches:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from services.consensus.model import MILLISECOND, PeerUnreachable, Role, StoreHealth
+from services.consensus.events import PeerUnreachable
+from services.consensus.model import MILLISECOND, Role, StoreHealth
 
 if TYPE_CHECKING:
     from tests.simulation.node import Node

@@ -10,36 +10,34 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from services.consensus.commands import GrantLease, decode_command, encode_command
-from services.consensus.lease_table import Lease
-from services.consensus.machine import RECOVERY_LEASE, Machine
-from services.consensus.model import (
-    NOBODY,
+from services.consensus.events import (
     Applied,
-    CoreSettings,
-    Entry,
-    EntryKind,
     Event,
-    LeaderLease,
-    Leadership,
-    Message,
-    Outgoing,
-    Output,
-    PersistBatch,
     Persisted,
-    ProposalOutcome,
-    ProposalResult,
     Proposed,
-    ReadOutcome,
     ReadRequested,
-    ReadResult,
     Received,
-    Role,
-    StoreHealth,
     StoreHealthChanged,
     Tick,
 )
+from services.consensus.lease_table import Lease
+from services.consensus.machine import RECOVERY_LEASE, Machine
+from services.consensus.messages import Message
+from services.consensus.model import NOBODY, CoreSettings, Entry, EntryKind, Role, StoreHealth
+from services.consensus.outputs import (
+    LeaderLease,
+    Leadership,
+    Outgoing,
+    Output,
+    PersistBatch,
+    ProposalOutcome,
+    ProposalResult,
+    ReadOutcome,
+    ReadResult,
+)
 from tests.simulation.defects import DefectiveCore, waits_for_disk
 from tests.simulation.disk import Disk
+from tests.support.raft import group_of
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -73,7 +71,7 @@ class Node:
         self.world = world
         self.member_id = member_id
         self.settings = settings
-        self.disk = Disk()
+        self.disk = Disk(group_of(*range(1, world.weights.member_count + 1)))
         self.executor = Executor()
         self.disk_stuck_until = 0
         self.life = 0  # Grows at each crash: what was on its way to an earlier life is void.

@@ -14,16 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from services.consensus.model import (
-    MILLISECOND,
-    AppendRequest,
-    CoreSettings,
-    Event,
-    InvariantViolated,
-    Outgoing,
-    Received,
-    Role,
-)
+from services.consensus.events import Event, Received
+from services.consensus.messages import AppendRequest
+from services.consensus.model import MILLISECOND, CoreSettings, InvariantViolated, Role
+from services.consensus.outputs import Outgoing
 from tests.simulation.checker import Checker
 from tests.simulation.defects import Defect
 from tests.simulation.failure import SimulationFailure
@@ -143,7 +137,6 @@ class World:
         weights = self.weights
         return CoreSettings(
             member_id,
-            tuple(range(1, weights.member_count + 1)),
             election_max=weights.election_max,
             max_inflight=weights.window,
             max_batch=weights.batch,

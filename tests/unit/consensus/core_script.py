@@ -24,39 +24,43 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.consensus.core import RaftCore
-from services.consensus.model import (
-    MILLISECOND,
+from services.consensus.events import (
+    Applied,
+    Event,
+    Persisted,
+    Proposed,
+    ReadRequested,
+    Received,
+    StoreHealthChanged,
+    Tick,
+)
+from services.consensus.messages import (
     AppendAck,
     AppendReject,
     AppendRequest,
-    Applied,
-    BootState,
-    CoreSettings,
-    Entry,
-    EntryKind,
-    Event,
-    HardState,
     Heartbeat,
     HeartbeatAck,
-    InvariantViolated,
     Message,
-    Outgoing,
-    Output,
-    PersistBatch,
-    Persisted,
     PreVoteRequest,
     PreVoteResponse,
-    Proposed,
-    ReadOutcome,
-    ReadRequested,
-    Received,
-    StoreHealth,
-    StoreHealthChanged,
-    Tick,
+    Removed,
+    TimeoutNow,
     VoteRefusal,
     VoteRequest,
     VoteResponse,
 )
+from services.consensus.model import (
+    MILLISECOND,
+    BootState,
+    CoreSettings,
+    Entry,
+    EntryKind,
+    HardState,
+    InvariantViolated,
+    StoreHealth,
+)
+from services.consensus.outputs import Outgoing, Output, PersistBatch, ReadOutcome
+from tests.support.raft import group_of
 
 NewCore = Callable[[CoreSettings, BootState, int, int], RaftCore]
 
@@ -228,8 +232,8 @@ class Script:
     # Workings.
 
     def _start(self, member_id: int, hard_state: HardState, entries: list[Entry], applied: int) -> None:
-        settings = CoreSettings(member_id, self._voters, max_batch=self._max_batch)
-        boot = BootState(hard_state, tuple(entries), applied)
+        settings = CoreSettings(member_id, max_batch=self._max_batch)
+        boot = BootState(hard_state, tuple(entries), applied, configuration=group_of(*self._voters))
         core = self._new_core(settings, boot, member_id, self._now)
         self._seats[member_id] = Seat(core, hard_state, list(entries))
 
@@ -327,6 +331,10 @@ def describe(message: Message) -> str:
             return f"Heartbeat term={message.term} commit={message.commit}"
         case HeartbeatAck():
             return f"HeartbeatAck term={message.term} health={message.store_health.value}"
+        case TimeoutNow():
+            return f"TimeoutNow term={message.term}"
+        case Removed():
+            return f"Removed term={message.term} configuration={message.configuration_index}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,21 +17,19 @@ from services.consensus.convert_raft import (
     vote_response_from_proto,
     vote_response_to_proto,
 )
-from services.consensus.model import (
+from services.consensus.messages import (
     AppendAck,
     AppendReject,
     AppendRequest,
-    Entry,
-    EntryKind,
     Heartbeat,
     HeartbeatAck,
     PreVoteRequest,
     PreVoteResponse,
-    StoreHealth,
     VoteRefusal,
     VoteRequest,
     VoteResponse,
 )
+from services.consensus.model import Entry, EntryKind, StoreHealth
 
 SENDER = st.integers(1, 2**63 - 1)
 INDEX = st.integers(0, 2**63 - 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -14,26 +15,15 @@ from services.consensus.errors import LeaseHeld, OutcomeUnknown
 from services.consensus.lease_table import Lease
 from services.consensus.machine import Machine
 from services.consensus.member_loop import EXIT_HALTED, EXIT_STORE, MemberLoop, NotLeading
-from services.consensus.model import (
-    MILLISECOND,
-    BootState,
-    CoreSettings,
-    Entry,
-    EntryKind,
-    HardState,
-    Outgoing,
-    PreVoteRequest,
-    PreVoteResponse,
-    StoreHealth,
-    VoteRefusal,
-    VoteRequest,
-    VoteResponse,
-)
+from services.consensus.messages import PreVoteRequest, PreVoteResponse, VoteRefusal, VoteRequest, VoteResponse
+from services.consensus.model import MILLISECOND, BootState, CoreSettings, Entry, EntryKind, HardState, StoreHealth
+from services.consensus.outputs import Outgoing
 from services.consensus.ports import Broken, Trouble, Written
 from services.consensus.store_health import StoreWatch
 from services.consensus.store_write import StoreWrite
 from services.shared.runtime.clock import boottime_ns
 from tests.support.eventually import eventually
+from tests.support.raft import group_of
 
 GRANT = GrantLease("recovery", 1, "s1")
 
@@ -49,13 +39,12 @@ class World:
         self._unfinished: list[StoreWrite] = []
         settings = CoreSettings(
             member_id=1,
-            voters=voters,
             heartbeat=10 * MILLISECOND,
             election_min=40 * MILLISECOND,
             election_max=60 * MILLISECOND,
         )
         self.loop = MemberLoop(
-            RaftCore(settings, boot, seed=1, now=boottime_ns()),
+            RaftCore(settings, replace(boot, configuration=group_of(*voters)), seed=1, now=boottime_ns()),
             Machine(),
             settings,
             tick_ns=2 * MILLISECOND,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from primacy.consensus.v1 import consensus_pb2 as pb
 
-from services.consensus.model import AppendAck, AppendReject, AppendRequest, Heartbeat, VoteRefusal, VoteResponse
+from services.consensus.messages import AppendAck, AppendReject, AppendRequest, Heartbeat, VoteRefusal, VoteResponse
 from services.consensus.peers import MAX_QUEUE, LaneQueue
 from services.consensus.raft_server import Greeting, PeerRefused, VoteDesk
 

@@ -24,7 +24,7 @@ def test_node_picks_the_member() -> None:
     settings = made(node="node3")
     assert settings.member.member_id == 3
     assert [member.member_id for member in settings.group] == [1, 2, 3]
-    assert settings.core().voters == (1, 2, 3)
+    assert settings.configuration().voters == (1, 2, 3)
     assert settings.core().member_id == 3
 
 
@@ -39,7 +39,7 @@ def test_node_without_members_is_a_group_of_its_own() -> None:
     settings = made(members=[], node="laptop", listen="127.0.0.1:1", raft_listen="127.0.0.1:2")
     assert settings.member.name == "laptop"
     assert (settings.member.api_endpoint, settings.member.raft_endpoint) == ("127.0.0.1:1", "127.0.0.1:2")
-    assert settings.core().voters == (1,)
+    assert settings.configuration().voters == (1,)
 
 
 def test_durations_reach_the_core_in_nanoseconds() -> None:

@@ -7,30 +7,24 @@ from dataclasses import replace
 import pytest
 
 from services.consensus.core import RaftCore
+from services.consensus.events import Applied, Persisted, Proposed, Received, StoreHealthChanged, Tick
+from services.consensus.messages import AppendRequest, Heartbeat
 from services.consensus.model import (
     MILLISECOND,
-    AppendRequest,
-    Applied,
     BootState,
     CoreSettings,
     Entry,
     EntryKind,
     HardState,
-    Heartbeat,
     InvariantViolated,
-    Output,
-    Persisted,
-    ProposalOutcome,
-    ProposalResult,
-    Proposed,
-    Received,
     Role,
     StoreHealth,
-    StoreHealthChanged,
-    Tick,
 )
+from services.consensus.outputs import Output, ProposalOutcome, ProposalResult
+from tests.support.raft import group_of
 
-SETTINGS = CoreSettings(1, (1, 2, 3))
+SETTINGS = CoreSettings(1)
+BLANK = BootState(configuration=group_of(1, 2, 3))
 
 
 def _entry(index: int, term: int) -> Entry:
@@ -42,7 +36,7 @@ def _append(term: int, prev: tuple[int, int], entries: tuple[Entry, ...] = (), c
 
 
 def _single(settings: CoreSettings) -> tuple[RaftCore, Output]:
-    core = RaftCore(replace(settings, voters=(1,)), BootState(), 1, 0)
+    core = RaftCore(settings, BootState(configuration=group_of(1)), 1, 0)
     core.step(Tick(), 1)
     return core, core.take_output()
 
@@ -50,9 +44,7 @@ def _single(settings: CoreSettings) -> tuple[RaftCore, Output]:
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        pytest.param({"voters": (2, 3)}, "voters", id="not-a-voter"),
-        pytest.param({"voters": (1, 2, 2)}, "voters", id="voter-twice"),
-        pytest.param({"voters": (0, 1)}, "voters", id="nobody-votes"),
+        pytest.param({"member_id": 0}, "member_id", id="nobody"),
         pytest.param({"heartbeat": 76 * MILLISECOND}, "heartbeat", id="slow-heartbeat"),
         pytest.param({"election_max": 300 * MILLISECOND}, "election_max", id="no-spread"),
         pytest.param({"election_max": 901 * MILLISECOND}, "election_max", id="wide-spread"),
@@ -69,7 +61,7 @@ def test_same_seed_and_events_give_the_same_outputs() -> None:
     """Section 4, C3."""
 
     def run() -> list[Output]:
-        core = RaftCore(SETTINGS, BootState(HardState(1)), 7, 0)
+        core = RaftCore(SETTINGS, replace(BLANK, hard_state=HardState(1)), 7, 0)
         outputs = []
         for step in range(200):
             core.step(Tick(), step * 10 * MILLISECOND)
@@ -83,7 +75,7 @@ def test_same_seed_and_events_give_the_same_outputs() -> None:
 def test_boot_with_a_gap_is_refused() -> None:
     """S3."""
     with pytest.raises(InvariantViolated, match="S3"):
-        RaftCore(SETTINGS, BootState(HardState(1), (_entry(2, 1),)), 1, 0)
+        RaftCore(SETTINGS, replace(BLANK, hard_state=HardState(1), entries=(_entry(2, 1),)), 1, 0)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +93,7 @@ def test_boot_that_contradicts_itself_is_refused(boot: BootState) -> None:
 
 def test_conflict_below_the_commit_index_halts_for_good() -> None:
     """R2, C4."""
-    core = RaftCore(SETTINGS, BootState(), 1, 0)
+    core = RaftCore(SETTINGS, BLANK, 1, 0)
     core.step(_append(1, (0, 0), (_entry(1, 1),), commit=1), 1)
     with pytest.raises(InvariantViolated, match="R2"):
         core.step(_append(2, (0, 0), (_entry(1, 2),)), 2)
@@ -113,7 +105,7 @@ def test_conflict_below_the_commit_index_halts_for_good() -> None:
 
 def test_second_leader_of_a_term_halts() -> None:
     """I1, C4."""
-    core = RaftCore(SETTINGS, BootState(), 1, 0)
+    core = RaftCore(SETTINGS, BLANK, 1, 0)
     core.step(_append(1, (0, 0)), 1)
     with pytest.raises(InvariantViolated, match="I1"):
         core.step(Received(Heartbeat(3, 1, 0, 0, 300 * MILLISECOND, 1)), 2)
@@ -121,7 +113,7 @@ def test_second_leader_of_a_term_halts() -> None:
 
 def test_time_must_not_go_back() -> None:
     """T2."""
-    core = RaftCore(SETTINGS, BootState(), 1, 10)
+    core = RaftCore(SETTINGS, BLANK, 1, 10)
     with pytest.raises(InvariantViolated, match="T2"):
         core.step(Tick(), 9)
 
@@ -167,8 +159,8 @@ def test_lost_leadership_names_what_was_appended_as_unknown() -> None:
 
 
 def test_each_committed_entry_is_given_out_once_and_not_what_was_applied_before() -> None:
-    boot = BootState(HardState(1), tuple(_entry(index, 1) for index in (1, 2, 3)), 2)
-    core = RaftCore(replace(SETTINGS, voters=(1,)), boot, 1, 0)
+    boot = BootState(HardState(1), tuple(_entry(index, 1) for index in (1, 2, 3)), 2, configuration=group_of(1))
+    core = RaftCore(SETTINGS, boot, 1, 0)
     core.step(Tick(), 1)
     batch = core.take_output().persist[-1]
     core.step(Persisted(batch.number, batch.last_index, batch.last_term), 2)

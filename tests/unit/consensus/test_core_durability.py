@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from services.consensus.durability import Durability
+from services.consensus.events import Persisted
 from services.consensus.log import Log
-from services.consensus.model import Entry, EntryKind, HardState, PersistBatch, Persisted
+from services.consensus.model import Entry, EntryKind, HardState
+from services.consensus.outputs import PersistBatch
 
 
 def _entries(first: int, *terms: int) -> list[Entry]:
