@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from services.consensus.commands import (
@@ -25,6 +25,7 @@ from services.consensus.commands import (
     RegisterRecovery,
     ReleaseLease,
 )
+from services.consensus.configuration import NO_MEMBERS, Configuration, encode_configuration
 from services.consensus.directory import Directory, Primary
 from services.consensus.errors import RequestIdReused
 from services.consensus.journal import Journal, Recovery, Step
@@ -36,8 +37,8 @@ from services.shared.runtime.errors import DomainError, StaleFencingToken
 RECOVERY_LEASE: Final = "recovery"
 """Name of the lease whose token every write of the journal and the directory shows."""
 
-Result = Lease | Recovery | Primary | int | DomainError | None
-"""What an entry answers: the row it wrote, the log index of a step, a refusal, or nothing."""
+Result = Lease | Recovery | Primary | Configuration | int | DomainError | None
+"""What an entry answers: what it wrote, the log index of a step, a refusal, or nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +50,16 @@ class Mark:
         applied_term: Its term.
         time_ms: Machine time (T4).
         digest: Chained hash of all changes so far (A4).
+        configuration: Newest configuration applied, thus committed (M1).
+        configuration_index: Where it stands in the log; 0 = bootstrap.
     """
 
     applied_index: int = 0
     applied_term: int = 0
     time_ms: int = 0
     digest: bytes = bytes(16)
+    configuration: Configuration = NO_MEMBERS
+    configuration_index: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,28 +82,38 @@ class Machine:
         self.directory = Directory(Primary.from_row(*row) for row in rows.get(PRIMARIES, ()))
         self._requests = RequestTable(RequestRecord(*row) for row in rows.get(REQUESTS, ()))
 
-    def apply(self, index: int, term: int, stamp_ms: int, command: Command | None) -> Applied:
+    def apply(self, index: int, term: int, stamp_ms: int, command: Command | Configuration | None) -> Applied:
         """Apply one committed entry.
 
         Args:
             index: Log index, one above the entry applied before.
             term: Term of the entry.
             stamp_ms: The leader's wall time, Unix milliseconds; 0 for a NOOP.
-            command: None for a NOOP.
+            command: None for a NOOP, a configuration for a CONFIG entry.
         """
         assert index == self.mark.applied_index + 1, "entries are applied in order, each once"
         now_ms = max(self.mark.time_ms, stamp_ms)
         # A deposed leader's lease ends before anything of the new term happens (F1).
         ended = self.leases.begin_term(term)
+        if isinstance(command, Configuration):
+            return self._configure(index, term, now_ms, command, ended)
         changes, result = self._carry_out(index, term, now_ms, command)
         changes = (*ended, *changes)
-        self.mark = Mark(index, term, now_ms, _chain(self.mark.digest, index, changes))
+        digest = _chain(self.mark.digest, index, canonical(changes))
+        self.mark = replace(self.mark, applied_index=index, applied_term=term, time_ms=now_ms, digest=digest)
         return Applied(changes, result)
 
     def newest_token(self) -> int:
         """Return the newest token of the lease that guards journal and directory; 0 = never granted."""
         lease = self.leases.newest(RECOVERY_LEASE)
         return 0 if lease is None else lease.fencing_token
+
+    def _configure(
+        self, index: int, term: int, now_ms: int, configuration: Configuration, ended: tuple[Change, ...]
+    ) -> Applied:
+        content = canonical(ended) + encode_configuration(configuration)
+        self.mark = Mark(index, term, now_ms, _chain(self.mark.digest, index, content), configuration, index)
+        return Applied(ended, configuration)
 
     def _carry_out(
         self, index: int, term: int, now_ms: int, command: Command | None
@@ -176,6 +191,5 @@ def _fingerprint(command: PublishPrimary) -> bytes:
     return hashlib.blake2b(json.dumps(asked).encode("ascii"), digest_size=16).digest()
 
 
-def _chain(digest: bytes, index: int, changes: tuple[Change, ...]) -> bytes:
-    content = digest + index.to_bytes(8, "big") + canonical(changes)
-    return hashlib.blake2b(content, digest_size=16).digest()
+def _chain(digest: bytes, index: int, content: bytes) -> bytes:
+    return hashlib.blake2b(digest + index.to_bytes(8, "big") + content, digest_size=16).digest()

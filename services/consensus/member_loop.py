@@ -14,8 +14,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from services.consensus.commands import Command, UnknownCommand, decode_command, encode_command
+from services.consensus.commands import Command, UnknownCommand, encode_command
 from services.consensus.core import RaftCore
+from services.consensus.entries import decode_entry
 from services.consensus.errors import CommandTooLarge, OutcomeUnknown, Overloaded
 from services.consensus.events import (
     Applied,
@@ -30,7 +31,7 @@ from services.consensus.events import (
 )
 from services.consensus.machine import Machine, Result
 from services.consensus.messages import Heartbeat, Message
-from services.consensus.model import MILLISECOND, NOBODY, CoreSettings, Entry, EntryKind, InvariantViolated, Role
+from services.consensus.model import MILLISECOND, NOBODY, CoreSettings, Entry, InvariantViolated, Role
 from services.consensus.outputs import (
     CoreStatus,
     LeaderLease,
@@ -378,7 +379,7 @@ class MemberLoop:
 
     def _apply(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
-            command = None if entry.kind is EntryKind.NOOP else decode_command(entry.data)
+            command = decode_entry(entry)
             applied = self.machine.apply(entry.index, entry.term, entry.stamp_ms, command)
             self._changes.extend(applied.changes)
             self._answer(entry, applied.result)

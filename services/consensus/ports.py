@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from services.consensus.machine import Mark
-from services.consensus.model import Entry, HardState, StoreHealth
+from services.consensus.model import START, Entry, HardState, LogMark, StoreHealth
 from services.consensus.outputs import Outgoing
 from services.consensus.rows import Row
 from services.consensus.store_write import StoreWrite
@@ -44,9 +44,12 @@ class StoredState:
     Attributes:
         incarnation: Made when the store was created.
         hard_state: Term, vote, longest promise.
-        entries: The whole log, contiguous from index 1.
-        mark: Where the machine stands.
+        entries: The log behind `log_mark`, contiguous.
+        mark: Where the machine stands, and the newest committed configuration.
         tables: Rows of the state tables at `mark`.
+        log_mark: Last entry that compaction or a snapshot replaced (15). A blank store of a listed member stands at
+            (1, 1), with the bootstrap configuration committed there (18.1).
+        quarantine: Why the store may not be trusted; empty = it may (14.6).
     """
 
     incarnation: str
@@ -54,6 +57,8 @@ class StoredState:
     entries: tuple[Entry, ...]
     mark: Mark
     tables: Mapping[str, Sequence[Row]]
+    log_mark: LogMark = START
+    quarantine: str = ""
 
 
 class Store(Protocol):

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from services.consensus.machine import Mark
-from services.consensus.model import Entry, HardState
+from services.consensus.model import Entry, HardState, LogMark
 from services.consensus.outputs import PersistBatch
-from services.consensus.rows import Change
+from services.consensus.rows import Change, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Install:
+    """A snapshot that replaces the state (N4).
+
+    Attributes:
+        mark: Where the machine stands; log rows up to its index go, all of them if the entry there has another term.
+        tables: All rows by table; rows that are not in it do not survive.
+    """
+
+    mark: Mark
+    tables: Mapping[str, Sequence[Row]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +35,8 @@ class StoreWrite:
         entries: To insert, contiguous.
         changes: Rows of applied entries; those entries are in this write or an earlier one (S4).
         mark: Where the machine stands after `changes`; None = unchanged.
+        install: Replaces all state rows, before `changes`; its log mark takes effect before the entries go in.
+        compact_to: Log rows up to here are not needed any more; the store deletes them bit by bit (N1).
     """
 
     number: int = 0
@@ -30,6 +45,8 @@ class StoreWrite:
     entries: tuple[Entry, ...] = ()
     changes: tuple[Change, ...] = ()
     mark: Mark | None = None
+    install: Install | None = None
+    compact_to: LogMark | None = None
 
     @classmethod
     def of_batch(cls, batch: PersistBatch) -> StoreWrite:
