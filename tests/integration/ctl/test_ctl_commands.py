@@ -375,7 +375,18 @@ async def test_interrupt_ends_a_watch_with_130_and_without_noise() -> None:
     entry = consensus_pb2.WatchPrimariesResponse(changed=[consensus_pb2.Primary(cluster_id="id", epoch=1)])
     async with one_node(WatchPrimaries=[entry, SILENCE]) as node:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "services.ctl", "primaries", "--watch", "--nodes", str(node.node)),
+            # A test run in the background of a shell ignores SIGINT, and its children would too.
+            *(
+                "env",
+                "--default-signal=INT",
+                sys.executable,
+                "-m",
+                "services.ctl",
+                "primaries",
+                "--watch",
+                "--nodes",
+                str(node.node),
+            ),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
