@@ -18,8 +18,9 @@ def silent_port() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-def _target(port: int) -> _Target:
-    return _Target("127.0.0.1", port, Account("app", "secret"), "writer", connect_timeout_s=0.1, answer_timeout_s=0.05)
+def _target(port: int, answer_timeout_s: float = 0.05) -> _Target:
+    account = Account("app", "secret")
+    return _Target("127.0.0.1", port, account, "writer", connect_timeout_s=0.1, answer_timeout_s=answer_timeout_s)
 
 
 def test_silent_instance_is_left_alone_for_a_while(silent_port: int) -> None:
@@ -31,7 +32,7 @@ def test_silent_instance_is_left_alone_for_a_while(silent_port: int) -> None:
 
 
 def test_refusing_instance_is_asked_again_at_once() -> None:
-    refusing = _target(1)
+    refusing = _target(1, answer_timeout_s=60)
 
     assert refusing.insert(1) is False
 
