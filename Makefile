@@ -1,7 +1,7 @@
 # Everything a person runs is here; `make help` lists it. Needs Python 3.11, make, and for the lab Debian's package tools.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help python3-venv setup lab protos format lint breaking types test demo demo-picture bench simulate clean
+.PHONY: help python3-venv setup lab protos format lint breaking types test demo demo-picture bench simulate mutants chaos fuzz clean
 
 UV_VERSION := 0.13.8
 TOOLS := .tools
@@ -18,6 +18,9 @@ RUNS ?= 10
 MODE ?= kill
 SEEDS ?= 1000
 FROM ?= 0
+SUITE ?= full
+MINUTES ?= 5
+SEED ?= 1
 TESTS ?= tests
 
 help: ## List what can be made
@@ -79,8 +82,18 @@ bench: setup lab ## Measure: make bench NAME=failover|idle|consensus [RUNS=10] [
 	@test -n "$(NAME)" || { echo "NAME=failover, idle or consensus" >&2; exit 2; }
 	@RUNS=$(RUNS) MODE=$(MODE) $(PYTHON) -m benchmarks.$(NAME)
 
-simulate: setup ## Simulate whole Raft groups: make simulate SEEDS=1000 [FROM=0]
-	@$(PYTHON) -m tests.simulation --seeds $(SEEDS) --from $(FROM)
+simulate: setup ## Simulate whole Raft groups: make simulate SEEDS=1000 [FROM=0] [SUITE=full|bare|drift]
+	@$(PYTHON) -m tests.simulation --seeds $(SEEDS) --from $(FROM) --suite $(SUITE)
+
+mutants: setup ## Break each rule of consensus once and see who notices
+	@$(PYTHON) -m tests.simulation.mutants
+
+chaos: setup ## Kill, stop and cut off real members under load: make chaos MINUTES=5 [SEED=1]
+	@$(PYTHON) -m tests.chaos --minutes $(MINUTES) --seed $(SEED)
+
+fuzz: MINUTES = 10
+fuzz: setup ## Attack a group's ports: make fuzz MINUTES=10
+	@$(PYTHON) -m tests.fuzz --minutes $(MINUTES)
 
 clean: ## Remove what was made here; .cache keeps the downloaded servers
 	rm -rf $(VENV) $(TOOLS) dist protos/python .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

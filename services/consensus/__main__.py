@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import sys
+import threading
+from collections.abc import Iterator
 from typing import Final, NoReturn
 
 from services.consensus.model import InvariantViolated
-from services.consensus.node import Node
-from services.consensus.ports import Store, StoredState, StoreError, StoreRefused
+from services.consensus.node import STOP_S, Node
+from services.consensus.ports import (
+    EXIT_STORE,
+    EXIT_STORE_LOST,
+    Store,
+    StoredState,
+    StoreError,
+    StoreLost,
+    StoreRefused,
+)
 from services.consensus.settings import ConsensusSettings
-from services.consensus.store import EXIT_STORE, Identity, open_store
+from services.consensus.store import StoreOptions, open_store
+from services.consensus.store_birth import Identity
 from services.shared.runtime.grpc_server import UnsafeListener, stop_signal
 from services.shared.runtime.settings import EXIT_CONFIG, load_settings
 from services.shared.runtime.telemetry import start_logging
@@ -24,7 +36,6 @@ EXIT_HALTED: Final = 70
 
 def main() -> None:
     """Run a member until SIGTERM, a broken store or a broken invariant."""
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # Else gRPC's own lines mix with ours on standard error.
     settings = load_settings(ConsensusSettings, os.environ)
     start_logging("consensus", settings.node, settings.log_level)
     store, stored = _open(settings)
@@ -35,12 +46,22 @@ def main() -> None:
 
 
 def _open(settings: ConsensusSettings) -> tuple[Store, StoredState]:
-    identity = Identity(settings.group_id, settings.member.member_id)
+    identity = Identity(settings.group_id, settings.member.member_id, settings.group_name)
+    options = StoreOptions(
+        bootstrap=settings.configuration(),
+        allow_volatile=settings.allow_volatile_store,
+        acknowledged_file=settings.acknowledged_file,
+        timeout_s=settings.store_stall.total_seconds() / 2,
+        ballast=settings.store_ballast,
+        room=settings.store_room,
+    )
     try:
-        store = open_store(settings.store_url, identity, allow_volatile=settings.allow_volatile_store)
+        store = open_store(settings.store_url, identity, options)
         return store, store.load()
     except StoreRefused as error:
         _refuse(EXIT_CONFIG, str(error))
+    except StoreLost as error:
+        _refuse(EXIT_STORE_LOST, f"the database is not reached: {error}")
     except StoreError as error:
         _refuse(EXIT_STORE, f"the store cannot be used: {error}")
 
@@ -52,7 +73,10 @@ async def _serve(settings: ConsensusSettings, store: Store, stored: StoredState)
         port, raft_port = node.listen()
     except (RuntimeError, UnsafeListener) as error:
         _refuse(EXIT_CONFIG, f"cannot listen on {settings.listen} or {settings.raft_listen}: {error}")
-    await node.start()
+    try:
+        await node.start()
+    except OSError as error:
+        _refuse(EXIT_CONFIG, f"cannot serve metrics on {settings.metrics_listen}: {error.strerror or error}")
     log.info("consensus.serving", extra={"port": port, "raft_port": raft_port, "member": settings.member.member_id})
     waiting = asyncio.ensure_future(stopped.wait())
     await asyncio.wait((waiting, node.halted), return_when=asyncio.FIRST_COMPLETED)
@@ -62,9 +86,29 @@ async def _serve(settings: ConsensusSettings, store: Store, stored: StoredState)
         # Nothing is answered any more, and a broken store is not touched again.
         logging.shutdown()
         os._exit(exit_code)
-    await node.stop()
+    with _cut_short(STOP_S):
+        await node.stop()
     log.info("consensus.stopped")
     return 0
+
+
+@contextlib.contextmanager
+def _cut_short(within_s: float) -> Iterator[None]:
+    """End the process when what is inside does not end in time: a disk that hangs must not hold up a stop (8.5).
+
+    Nothing is lost by that: what was acknowledged is on disk.
+    """
+
+    def end() -> None:
+        log.warning("consensus.stop_cut_short")
+        logging.shutdown()
+        os._exit(0)
+
+    timer = threading.Timer(within_s, end)
+    timer.daemon = True
+    timer.start()
+    yield
+    timer.cancel()
 
 
 def _refuse(exit_code: int, why: str) -> NoReturn:

@@ -1,44 +1,26 @@
-"""Use cases of consensus: leases, the journal, the directory and the group, on top of one member's loop.
+"""What every use case of consensus stands on: writes through the leader, reads from the state applied here.
 
-Writes go through the leader only; reads come from the state this member applied. Everything here runs in the event
-loop's thread.
+Everything here runs in the event loop's thread.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from services.consensus.commands import (
-    AdoptRecovery,
-    CloseRecovery,
-    Command,
-    ExpireLease,
-    GrantLease,
-    PublishPrimary,
-    RecordSteps,
-    RegisterRecovery,
-    ReleaseLease,
-)
+from services.consensus.commands import Command
+from services.consensus.configuration import GroupMember
 from services.consensus.directory import Primary
-from services.consensus.errors import MemberDoesNotLead, RecoveryUnknown
-from services.consensus.journal import Recovery
-from services.consensus.lease_table import Lease
+from services.consensus.drain import begins_work, runs_step
+from services.consensus.errors import CommandTooLarge, MemberDoesNotLead, Overloaded, RecoveryUnknown
+from services.consensus.group_settings import GroupSettings
 from services.consensus.machine import Result
 from services.consensus.member_loop import MemberLoop, NotLeading
 from services.consensus.model import NOBODY, Role
-from services.consensus.settings import MemberSettings
-from services.shared.runtime.errors import (
-    ClusterUnknown,
-    DependencyUnavailable,
-    DomainError,
-    NoLeader,
-    StaleFencingToken,
-)
-
-log = logging.getLogger(__name__)
+from services.consensus.recovery_record import Recovery
+from services.shared.runtime.errors import ClusterUnknown, DependencyUnavailable, DomainError, NoLeader
 
 T = TypeVar("T")
 
@@ -46,130 +28,146 @@ RETRY_SOON_MS: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Validity:
-    """For how long a lease may be relied upon (F3).
+class Who:
+    """This member, as its settings name it; the group may know it otherwise by now."""
 
-    Attributes:
-        lease_seq: Grows with every lapse.
-        valid_until_ns: On `CLOCK_BOOTTIME` of this host.
-        remaining_ns: Until then, when it was read; never negative.
-    """
-
-    lease_seq: int
-    valid_until_ns: int
-    remaining_ns: int
+    member_id: int
+    name: str
 
 
 class ConsensusApp:
-    """What the API offers, as values."""
+    """One member's group as callers use it.
+
+    Attributes:
+        outcomes: What became of commands, counted: committed, refused, not_leader, overloaded, unknown.
+    """
 
     def __init__(
-        self, loop: MemberLoop, members: Mapping[int, MemberSettings], member_id: int, *, commit_s: float, ttl_s: float
+        self,
+        loop: MemberLoop,
+        who: Who,
+        timing: GroupSettings,
+        *,
+        commit_s: float,
+        read_index: Callable[[float], Awaitable[int]] | None = None,
     ) -> None:
         """Take the loop of this member.
 
         Args:
             loop: Running.
-            members: All members by id.
-            member_id: This one.
+            who: This member.
+            timing: Its own timers, in force until the group agreed on others (18.5).
             commit_s: Longest wait for a commit.
-            ttl_s: Silence after which a session loses its lease.
+            read_index: Asks the leader for the index of a linearizable read, within so many seconds; raises
+                `NoLeader`. None: such reads are answered by the leader only.
         """
         self.loop = loop
-        self.members = members
-        self.member = members[member_id]
-        self._commit_s = commit_s
-        self._ttl_ns = round(ttl_s * 1e9)
-        self._heard_sessions: dict[int, int] = {}
+        self.who = who
+        self.commit_s = commit_s
+        self.outcomes: Counter[str] = Counter()
+        self._own_timing = timing
+        self._remote_read_index = read_index
+        self._beginning = 0
 
-    # Leases.
+    # Who is in the group.
 
-    async def acquire(self, name: str, session_id: str) -> tuple[Lease, Validity]:
-        """Grant a lease to a session beside this member (F1)."""
-        self._require_lease()
-        lease = _expect(Lease, await self._propose(GrantLease(name, self.member.member_id, session_id)))
-        self.touch(lease.fencing_token)
-        validity = self.validity(name, lease.fencing_token)
-        if validity is None:
-            raise self._not_leader()
-        return lease, validity
+    def member(self) -> GroupMember:
+        """Return this member as the group knows it; as the settings name it when the group does not."""
+        known = self.loop.configuration.find(self.who.member_id)
+        return known or GroupMember(self.who.member_id, name=self.who.name)
 
-    async def release(self, name: str, session_id: str, fencing_token: int) -> None:
-        """Give a lease back; what is not held is no error."""
-        await self._propose(ReleaseLease(name, session_id, fencing_token))
+    def leader(self) -> GroupMember | None:
+        """Return the leader this member knows."""
+        return self.loop.configuration.find(self.loop.leadership.leader)
 
-    def check(self, name: str, fencing_token: int) -> Validity:
-        """Tell for how long a token may be relied upon now.
+    @property
+    def leads(self) -> bool:
+        """Whether this member leads, with a lease or not."""
+        return self.loop.leadership.role is Role.LEADER
 
-        Raises:
-            StaleFencingToken: It is not the newest of its lease, or the lease ended.
-        """
-        self._require_lease()
-        validity = self.validity(name, fencing_token)
-        if validity is None:
-            newest = self.loop.machine.leases.newest(name)
-            raise StaleFencingToken(0 if newest is None else newest.fencing_token, fencing_token)
-        return validity
+    def timing(self) -> GroupSettings:
+        """Return the timers in force here (18.5)."""
+        return self.loop.machine.group.settings or self._own_timing
 
-    def validity(self, name: str, fencing_token: int) -> Validity | None:
-        """Return for how long a grant is good; None when it ended or another member leads: it never comes back.
+    # Writes.
 
-        A lapse of the leader lease within the term shows as no time remaining, and later as a higher `lease_seq`.
-        """
-        lease, leadership = self.loop.machine.leases.newest(name), self.loop.leadership
-        held = lease is not None and lease.live and lease.fencing_token == fencing_token
-        if not held or lease is None or leadership.role is not Role.LEADER or leadership.term != lease.grant_term:
-            return None
-        leader_lease = self.loop.lease
-        remaining = max(0, leader_lease.valid_until - self.loop.read_clock())
-        return Validity(leader_lease.seq, leader_lease.valid_until, remaining)
-
-    def require_session(self, name: str, session_id: str, fencing_token: int) -> None:
-        """Refuse a session that shows another session's token.
+    async def ask(self, kind: type[T], command: Command) -> T:
+        """Have a command committed and return what applying it gave.
 
         Raises:
-            StaleFencingToken: The newest grant of the lease has this token, but another session.
+            DomainError: It was refused, or certainly not written, or its outcome is unknown: the class says which.
         """
-        lease = self.loop.machine.leases.newest(name)
-        if lease is not None and lease.fencing_token == fencing_token and lease.session_id != session_id:
-            raise StaleFencingToken(lease.fencing_token, 0)
+        result = await self.propose(command)
+        assert isinstance(result, kind), "a command answers with what it is for, or is refused"
+        return result
 
-    def touch(self, fencing_token: int) -> None:
-        """Note that the session which holds this token was heard."""
-        self._heard_sessions[fencing_token] = self.loop.read_clock()
+    async def propose(self, command: Command) -> Result:
+        """As `ask`, for commands that answer nothing."""
+        self.require_leader()
+        if not begins_work(command):
+            return await self._propose(command)
+        if self.loop.draining:
+            raise NoLeader(RETRY_SOON_MS)
+        self._beginning += 1
+        try:
+            return await self._propose(command)
+        finally:
+            self._beginning -= 1
 
-    async def expire_silent_sessions(self) -> None:
-        """As leader, end the leases whose session was not heard for its time to live (F3)."""
-        now = self.loop.read_clock()
-        if self.loop.leadership.role is not Role.LEADER:
-            self._heard_sessions.clear()
-            return
-        live = self.loop.machine.leases.live()
-        heard_at = self._heard_sessions
-        self._heard_sessions = {lease.fencing_token: heard_at.get(lease.fencing_token, now) for lease in live}
-        for lease in live:
-            heard = self._heard_sessions[lease.fencing_token]
-            if now - heard > self._ttl_ns:
-                log.warning("consensus.session_silent", extra={"fencing_token": lease.fencing_token})
-                await self._propose(ExpireLease(lease.name, lease.fencing_token))
+    def holders_act(self) -> bool:
+        """Tell whether a lease holder may be executing a step, or may be about to (8.1 b)."""
+        return self._beginning > 0 or runs_step(self.loop.machine)
 
-    # Journal.
+    async def _propose(self, command: Command) -> Result:
+        outcome = "unknown"
+        try:
+            result = await self.loop.propose(command, self.commit_s)
+            outcome = "refused" if isinstance(result, DomainError) else "committed"
+        except NotLeading:
+            outcome = "not_leader"
+            raise self.not_leader() from None
+        except (Overloaded, CommandTooLarge):
+            outcome = "overloaded"
+            raise
+        finally:
+            self.outcomes[outcome] += 1
+        if isinstance(result, DomainError):
+            raise result
+        return result
 
-    async def register(self, command: RegisterRecovery) -> Recovery:
-        """Open a recovery."""
-        return _expect(Recovery, await self._propose(command))
+    def require_leader(self) -> None:
+        """Refuse when this member cannot write, or does not lead.
 
-    async def adopt(self, command: AdoptRecovery) -> Recovery:
-        """Take over an open recovery."""
-        return _expect(Recovery, await self._propose(command))
+        Raises:
+            DependencyUnavailable: Its store is in trouble.
+            NotLeader: Another member leads.
+            NoLeader: Nobody does.
+        """
+        if not self.loop.watch.health.usable:
+            raise DependencyUnavailable(f"store of {self.who.name}", self.loop.watch.problem)
+        if not self.leads:
+            raise self.not_leader()
 
-    async def record_steps(self, command: RecordSteps) -> int:
-        """Write steps; return the log index that wrote them."""
-        return _expect(int, await self._propose(command))
+    def require_lease(self) -> None:
+        """Refuse when this member does not lead with a valid leader lease.
 
-    async def close(self, command: CloseRecovery) -> Recovery:
-        """End a recovery."""
-        return _expect(Recovery, await self._propose(command))
+        Raises:
+            NotLeader: Another member leads.
+            NoLeader: Nobody does, or its lease is not valid at the moment.
+        """
+        if not self.leads:
+            raise self.not_leader()
+        if not self.loop.leads_with_lease():
+            raise NoLeader(RETRY_SOON_MS)
+
+    def not_leader(self) -> DomainError:
+        """Return the refusal that names who leads."""
+        leader = self.leader()
+        if leader is None or leader.member_id in (NOBODY, self.who.member_id):
+            return NoLeader()
+        return MemberDoesNotLead(leader.name, leader.api_endpoint, leader.recovery_endpoint)
+
+    # Reads.
 
     def recovery(self, recovery_id: str) -> Recovery:
         """Return one record as applied here.
@@ -190,12 +188,6 @@ class ConsensusApp:
             if (recovery.is_open or not only_open) and cluster_id in ("", recovery.cluster_id)
         )
 
-    # Directory.
-
-    async def publish(self, command: PublishPrimary) -> Primary:
-        """Write the primary of a cluster."""
-        return _expect(Primary, await self._propose(command))
-
     async def primary(self, cluster: str, *, linearizable: bool) -> Primary:
         """Return the primary of a cluster, by its id or exact alias.
 
@@ -203,14 +195,29 @@ class ConsensusApp:
             ClusterUnknown: There is none.
         """
         if linearizable:
-            try:
-                await self.loop.read_barrier(self._commit_s)
-            except NotLeading:
-                raise self._not_leader() from None
-        found = self.loop.machine.directory.find(cluster)
+            await self.read_barrier()
+        found = self.loop.machine.find_primary(cluster)
         if found is None:
             raise ClusterUnknown(cluster)
         return found
+
+    async def read_barrier(self) -> None:
+        """Wait until everything committed before the call is applied here (12).
+
+        Raises:
+            NotLeader: Only the leader can tell.
+            NoLeader: Nobody can.
+        """
+        try:
+            await self.loop.wait_applied(await self._read_index(), self.commit_s)
+        except NotLeading:
+            raise self.not_leader() from None
+
+    async def _read_index(self) -> int:
+        """Return the index of a linearizable read; a follower asks the leader for it."""
+        if self.leads or self._remote_read_index is None:
+            return await self.loop.read_index(self.commit_s)
+        return await self._remote_read_index(self.commit_s)
 
     def staleness_ns(self) -> int:
         """Return the time since a leader was last heard; 0 when this member leads with a lease."""
@@ -220,44 +227,3 @@ class ConsensusApp:
         now = self.loop.read_clock()
         # Never heard since the start: as old as the clock, which is surely stale.
         return now if contact is None else max(0, now - contact)
-
-    # Group.
-
-    def leader(self) -> MemberSettings | None:
-        """Return the leader this member knows."""
-        return self.members.get(self.loop.leadership.leader)
-
-    # How writes are refused.
-
-    async def _propose(self, command: Command) -> Result:
-        self._require_store()
-        if self.loop.leadership.role is not Role.LEADER:
-            raise self._not_leader()
-        try:
-            result = await self.loop.propose(command, self._commit_s)
-        except NotLeading:
-            raise self._not_leader() from None
-        if isinstance(result, DomainError):
-            raise result
-        return result
-
-    def _require_lease(self) -> None:
-        if self.loop.leadership.role is not Role.LEADER:
-            raise self._not_leader()
-        if not self.loop.leads_with_lease():
-            raise NoLeader(RETRY_SOON_MS)
-
-    def _require_store(self) -> None:
-        if not self.loop.watch.health.usable:
-            raise DependencyUnavailable(f"store of {self.member.name}", self.loop.watch.problem)
-
-    def _not_leader(self) -> DomainError:
-        leader = self.leader()
-        if leader is None or leader.member_id in (NOBODY, self.member.member_id):
-            return NoLeader()
-        return MemberDoesNotLead(leader.name, leader.api_endpoint, leader.recovery_endpoint)
-
-
-def _expect(kind: type[T], result: Result) -> T:
-    assert isinstance(result, kind), "a command answers with what it is for, or is refused"
-    return result

@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import sqlite3
+import time
 from pathlib import Path
 from typing import IO, Any, Final
 
 import sqlalchemy as sa
 
+from services.consensus.ballast import Ballast
+from services.consensus.file_system import VOLATILE, file_system_of
 from services.consensus.ports import StoreBroken, StoreBusy, StoreError, StoreFull, StoreRefused
+from services.consensus.wal import PAGE_BYTES, WriteAheadLog
 
 BUSY_TIMEOUT_MS: Final = 250
 _PASSIVE_BYTES: Final = 16 * 1024 * 1024
 _TRUNCATE_BYTES: Final = 64 * 1024 * 1024
+_TRUNCATE_EVERY_S: Final = 10.0
+"""Shortest time between two tries: each waits for readers, up to the busy timeout."""
 _SYNC_FULL: Final = 2
-_VOLATILE: Final = frozenset({"tmpfs", "ramfs", "nfs", "nfs4", "9p"})
 
 
 class SqliteBackend:
     """What differs between databases, for SQLite."""
 
-    begin_statement: Final = "BEGIN IMMEDIATE"
+    begin_statement = "BEGIN IMMEDIATE"
 
-    def __init__(self, url: sa.URL, *, allow_volatile: bool) -> None:
+    def __init__(self, url: sa.URL, *, allow_volatile: bool, ballast: int = 0, room: int = 0) -> None:
         """Refuse a file that would not survive.
+
+        Args:
+            url: Of the file.
+            allow_volatile: Accept a file system that forgets.
+            ballast: Bytes to keep in reserve; 0 = none.
+            room: Bytes that must be free to go on once the disk was full.
 
         Raises:
             StoreRefused: No file, no such directory, or a file system that forgets or is shared.
@@ -36,9 +46,12 @@ class SqliteBackend:
         if not self._path.parent.is_dir():
             raise StoreRefused(f"store_url: there is no directory {self._path.parent}")
         kind = file_system_of(self._path.parent)
-        if kind in _VOLATILE and not allow_volatile:
+        if kind in VOLATILE and not allow_volatile:
             raise StoreRefused(f"store_url: {self._path} is on {kind}, which does not keep data safely")
         self._lock: IO[bytes] | None = None
+        self._ballast = Ballast(self._beside(".ballast"), ballast, room)
+        self._wal = WriteAheadLog(self._path)
+        self._truncated_at = 0.0
 
     @property
     def url(self) -> sa.URL:
@@ -50,13 +63,18 @@ class SqliteBackend:
         """Arguments of `create_engine`: autocommit off means explicit BEGIN; the writer thread is not the opener."""
         return {"connect_args": {"isolation_level": None, "check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1e3}}
 
+    @property
+    def acknowledged_path(self) -> Path:
+        """Where the file of 14.6 is unless the settings say otherwise."""
+        return self._beside(".acknowledged")
+
     def claim(self) -> None:
         """Take the database for this process, for life.
 
         Raises:
             StoreRefused: Another process has it.
         """
-        path = self._path.with_name(self._path.name + ".lock")
+        path = self._beside(".lock")
         try:
             self._lock = path.open("ab")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -77,6 +95,7 @@ class SqliteBackend:
         Raises:
             StoreRefused: They would not.
         """
+        raw.execute(f"PRAGMA page_size={PAGE_BYTES}")
         raw.execute("PRAGMA journal_mode=WAL")
         raw.execute("PRAGMA synchronous=FULL")
         raw.execute("PRAGMA fullfsync=ON")
@@ -86,22 +105,38 @@ class SqliteBackend:
         if mode != "wal" or synchronous != _SYNC_FULL:
             raise StoreRefused(f"{self._path}: journal_mode is {mode}, synchronous is {synchronous}: not durable")
 
-    def check(self, raw: Any) -> None:
-        """Look for damage.
+    def check(self, raw: Any) -> str:
+        """Return what is damaged; empty = nothing was found."""
+        problem = str(raw.execute("PRAGMA quick_check(1)").fetchone()[0])
+        return "" if problem == "ok" else f"{self._path} is damaged: {problem}"
 
-        Raises:
-            StoreBroken: Found some.
-        """
-        problem = raw.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if problem != "ok":
-            raise StoreBroken(f"{self._path} is damaged: {problem}")
+    def begin_service(self) -> None:
+        """Reserve space."""
+        self._ballast.keep()
 
-    def tidy(self, raw: Any) -> None:
-        """Move the write-ahead log into the database when it has grown."""
-        wal = self._path.with_name(self._path.name + "-wal")
-        size = wal.stat().st_size if wal.exists() else 0
-        if size > _PASSIVE_BYTES:
-            raw.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if size > _TRUNCATE_BYTES else 'PASSIVE'})")
+    def tidy(self, raw: Any, *, idle: bool) -> None:
+        """Move the write-ahead log into the database, when it has grown or nobody waits for it."""
+        now = time.monotonic()
+        if self._wal.length > _TRUNCATE_BYTES and now - self._truncated_at > _TRUNCATE_EVERY_S:
+            self._truncated_at = now
+            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        elif self._wal.waiting > (0 if idle else _PASSIVE_BYTES):
+            raw.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        if idle:
+            self._ballast.keep()
+
+    def relieve(self, raw: Any) -> None:
+        """Give up the reserve, and the space of the write-ahead log."""
+        self._ballast.release()
+        raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def has_room(self) -> bool:
+        """Tell whether there is space enough to go on once it was full."""
+        return self._ballast.has_room()
+
+    def server_uuid(self, raw: Any) -> str:
+        """Return nothing: there is no server."""
+        return ""
 
     def translate(self, error: Exception) -> StoreError:
         """Return what an error of the driver means."""
@@ -114,16 +149,5 @@ class SqliteBackend:
                 return StoreBusy(text)
         return StoreBroken(text)
 
-
-def file_system_of(directory: Path) -> str:
-    """Return the type of the file system a directory is on; empty where the system does not tell."""
-    mounts = Path("/proc/self/mountinfo")
-    if not mounts.exists():
-        return ""
-    device = directory.stat().st_dev
-    wanted = f"{os.major(device)}:{os.minor(device)}"
-    for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines():
-        fields, _, kind = line.partition(" - ")
-        if fields.split()[2] == wanted:
-            return kind.split()[0]
-    return ""
+    def _beside(self, suffix: str) -> Path:
+        return self._path.with_name(self._path.name + suffix)

@@ -9,21 +9,25 @@ import grpc
 from services.shared.runtime.grpc_client import open_channel
 from services.shared.runtime.settings import ServiceSettings
 
+MAX_FRAME_BYTES: Final = 4 * 1024 * 1024
+"""Longest message between members (W5)."""
 _OPTIONS: Final = (
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 2_000),
     ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.max_receive_message_length", 4 * 1024 * 1024),
-    ("grpc.max_send_message_length", 4 * 1024 * 1024),
+    ("grpc.max_receive_message_length", MAX_FRAME_BYTES),
+    ("grpc.max_send_message_length", MAX_FRAME_BYTES),
 )
 
 
-def open_peer_channel(endpoint: str, settings: ServiceSettings) -> grpc.aio.Channel:
+def open_peer_channel(endpoint: str, name: str, settings: ServiceSettings) -> grpc.aio.Channel:
     """Open a channel that shares its connection with no other.
 
     Args:
-        endpoint: `host:port`, resolved at each connect.
+        endpoint: `host:port`, resolved at each connect (M9).
+        name: Name the member's certificate has to show, whatever its endpoint is called (W1); empty = the endpoint's.
         settings: TLS files of this process; without them the channel is plain text.
     """
-    return open_channel(endpoint, settings, _OPTIONS)
+    named = (("grpc.ssl_target_name_override", name),) if name and settings.tls_enabled else ()
+    return open_channel(endpoint, settings, (*_OPTIONS, *named))

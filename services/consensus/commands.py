@@ -12,7 +12,42 @@ from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import Any, Final
 
+from services.consensus.group_commands import (
+    BeginReplacement,
+    CancelReplacement,
+    CloseSession,
+    ExpireSession,
+    GroupCommand,
+    OpenSession,
+    RaiseGroupVersion,
+    SessionCommand,
+    SetGroupSettings,
+    TouchSession,
+)
+from services.consensus.registry.commands import (
+    BeginDowntime,
+    BeginMaintenance,
+    DeleteClusterName,
+    DeletePolicy,
+    DeletePool,
+    DeletePromotionRule,
+    DeleteSetting,
+    DeleteTag,
+    EndDowntime,
+    EndDue,
+    EndMaintenance,
+    RegistryCommand,
+    SetClusterName,
+    SetPolicy,
+    SetPool,
+    SetPromotionRule,
+    SetSetting,
+    SetTag,
+)
+from services.consensus.registry.origin import Origin
+
 VERSION: Final = 1
+"""Form of the commands below; a command that came with a later group version says so in `_VERSIONS`."""
 
 
 class UnknownCommand(Exception):
@@ -56,17 +91,29 @@ class ExpireLease:
 
 @dataclass(frozen=True, slots=True)
 class StepWrite:
-    """One step as a command writes it. `hold_ms` None: its statement fits the lease (F5)."""
+    """One step as a command writes it.
+
+    Attributes:
+        hold_ms: None: its statement fits the lease (F5).
+        instance: `host:port` it changes; empty = none, or not said.
+    """
 
     number: int
     phase: int
     hold_ms: int | None
     data: bytes
+    instance: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class RegisterRecovery:
-    """Open a recovery (F7), with its first steps. `block_period_ms` 0 = no anti-flapping."""
+    """Open a recovery (F7), with its first steps.
+
+    Attributes:
+        block_period_ms: 0 = no anti-flapping.
+        automatic: Nobody asked for it: downtimes and the global switch forbid it.
+        policy_revision: Policies its gates were judged by; 0 = not looked at.
+    """
 
     recovery_id: str
     fencing_token: int
@@ -75,6 +122,8 @@ class RegisterRecovery:
     data: bytes
     block_period_ms: int
     steps: tuple[StepWrite, ...] = ()
+    automatic: bool = False
+    policy_revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +177,10 @@ Command = (
     | RecordSteps
     | CloseRecovery
     | PublishPrimary
+    | RegistryCommand
+    | EndDue
+    | SessionCommand
+    | GroupCommand
 )
 
 _KINDS: Final[dict[str, type[Command]]] = {
@@ -139,15 +192,49 @@ _KINDS: Final[dict[str, type[Command]]] = {
     "record_steps": RecordSteps,
     "close_recovery": CloseRecovery,
     "publish_primary": PublishPrimary,
+    "begin_downtime": BeginDowntime,
+    "end_downtime": EndDowntime,
+    "begin_maintenance": BeginMaintenance,
+    "end_maintenance": EndMaintenance,
+    "set_promotion_rule": SetPromotionRule,
+    "delete_promotion_rule": DeletePromotionRule,
+    "set_tag": SetTag,
+    "delete_tag": DeleteTag,
+    "set_pool": SetPool,
+    "delete_pool": DeletePool,
+    "set_cluster_name": SetClusterName,
+    "delete_cluster_name": DeleteClusterName,
+    "set_policy": SetPolicy,
+    "delete_policy": DeletePolicy,
+    "set_setting": SetSetting,
+    "delete_setting": DeleteSetting,
+    "end_due": EndDue,
+    "open_session": OpenSession,
+    "touch_session": TouchSession,
+    "close_session": CloseSession,
+    "expire_session": ExpireSession,
+    "set_group_settings": SetGroupSettings,
+    "raise_group_version": RaiseGroupVersion,
+    "begin_replacement": BeginReplacement,
+    "cancel_replacement": CancelReplacement,
 }
 _NAMES: Final = {kind: name for name, kind in _KINDS.items()}
+_FIELDS: Final = {kind: tuple(field.name for field in fields(kind)) for kind in _NAMES}
+_VALUE_FIELDS: Final = {kind: tuple(field.name for field in fields(kind)) for kind in (StepWrite, Origin)}
+_VERSIONS: Final[dict[type[Command], int]] = {}
+"""Group version that brought a command, where it is not the first (18.4)."""
+
+
+def version_of(command: Command) -> int:
+    """Return the group version a command needs; a member must not apply it under an older one (A3)."""
+    return _VERSIONS.get(type(command), VERSION)
 
 
 def encode_command(command: Command) -> bytes:
     """Return the command as it goes into the log."""
-    document = {field.name: getattr(command, field.name) for field in fields(command)}
-    document |= {"kind": _NAMES[type(command)], "version": VERSION}
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), default=_encode_value).encode("ascii")
+    document = {name: getattr(command, name) for name in _FIELDS[type(command)]}
+    document |= {"kind": _NAMES[type(command)], "version": version_of(command)}
+    return _ENCODER.encode(document).encode("ascii")
 
 
 def decode_command(data: bytes) -> Command:
@@ -157,24 +244,33 @@ def decode_command(data: bytes) -> Command:
         UnknownCommand: Not a command, or one of a newer version.
     """
     try:
-        document: dict[str, Any] = json.loads(data, object_hook=_decode_value)
-        kind, version = document.pop("kind"), document.pop("version")
-        if version != VERSION or kind not in _KINDS:
-            raise UnknownCommand(f"command {kind!r} of version {version!r}")
-        if "steps" in document:
-            document["steps"] = tuple(document["steps"])
-        return _KINDS[kind](**document)
+        document: dict[str, Any] = _DECODER.decode(data.decode("ascii"))
+        kind_name, version = document.pop("kind"), document.pop("version")
+        kind = _KINDS.get(kind_name)
+        if kind is None or version != _VERSIONS.get(kind, VERSION):
+            raise UnknownCommand(f"command {kind_name!r} of version {version!r}")
+        arguments: dict[str, Any] = {
+            name: tuple(each) if isinstance(each, list) else each for name, each in document.items()
+        }
+        return kind(**arguments)
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise UnknownCommand("entry is not a command of this version") from error
 
 
-def _encode_value(value: bytes | StepWrite) -> dict[str, object]:
+def _encode_value(value: bytes | StepWrite | Origin) -> dict[str, object]:
     if isinstance(value, bytes):
         return {"bytes": base64.b64encode(value).decode("ascii")}
-    return {field.name: getattr(value, field.name) for field in fields(value)}
+    return {name: getattr(value, name) for name in _VALUE_FIELDS[type(value)]}
 
 
 def _decode_value(document: dict[str, Any]) -> object:
     if document.keys() == {"bytes"}:
         return base64.b64decode(document["bytes"], validate=True)
-    return StepWrite(**document) if "phase" in document else document
+    if "kind" in document:
+        return document
+    return StepWrite(**document) if "phase" in document else Origin(**document)
+
+
+# Made once: `json.dumps` and `json.loads` with arguments make one for each call.
+_ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=_encode_value)
+_DECODER: Final = json.JSONDecoder(object_hook=_decode_value)

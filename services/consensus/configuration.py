@@ -43,6 +43,7 @@ class GroupMember:
         site: Data centre; empty = unknown.
         preference: 0..100 (8.2).
         kind: Voter or learner.
+        auto_promote: A learner that shall vote as soon as it has caught up (M3).
     """
 
     member_id: int
@@ -54,6 +55,12 @@ class GroupMember:
     site: str = ""
     preference: int = DEFAULT_PREFERENCE
     kind: MemberKind = MemberKind.VOTER
+    auto_promote: bool = False
+
+    @property
+    def votes(self) -> bool:
+        """True for a voter."""
+        return self.kind is MemberKind.VOTER
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,7 @@ class Configuration:
     @cached_property
     def voters(self) -> tuple[int, ...]:
         """Ids of the voters, ascending."""
-        return tuple(member.member_id for member in self.members if member.kind is MemberKind.VOTER)
+        return tuple(member.member_id for member in self.members if member.votes)
 
     @cached_property
     def ids(self) -> tuple[int, ...]:

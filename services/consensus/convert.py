@@ -14,7 +14,6 @@ from google.protobuf import duration_pb2, timestamp_pb2
 from primacy.consensus.v1 import consensus_pb2 as pb
 from primacy.topology.v1 import topology_pb2
 
-from services.consensus.app import Validity
 from services.consensus.commands import (
     AdoptRecovery,
     CloseRecovery,
@@ -25,15 +24,17 @@ from services.consensus.commands import (
     StepWrite,
 )
 from services.consensus.directory import Primary
-from services.consensus.journal import Recovery, Step
+from services.consensus.lease_holders import Validity
 from services.consensus.lease_table import Lease
-from services.consensus.settings import MemberSettings
+from services.consensus.recovery_record import Recovery, Step
 from services.shared.runtime.errors import InvalidField
 from services.shared.topology.convert import duration_from_proto, key_from_request
 
 MAX_DATA_BYTES: Final = 256 * 1024
 MAX_TEXT: Final = 255
 MAX_SERVER_UUID: Final = 64
+MAX_INSTANCE: Final = 263
+"""`host:port`, the host of an IPv6 address in brackets."""
 MAX_STEPS: Final = 64
 _PHASES: Final = {
     pb.StepRecord.PHASE_INTENT: Phase.INTENT,
@@ -91,17 +92,32 @@ def token_from_request(token: int, field: str = "fencing_token") -> int:
     return token
 
 
+def _index_from_request(index: int, field: str) -> int:
+    if index >= 2**63:
+        raise InvalidField(field, "is no log index")
+    return index
+
+
 def _data_from_request(data: bytes, field: str) -> bytes:
     if len(data) > MAX_DATA_BYTES:
         raise InvalidField(field, f"is longer than {MAX_DATA_BYTES} bytes")
     return data
 
 
-def _milliseconds(duration: duration_pb2.Duration, field: str) -> int:
-    milliseconds = round(duration_from_proto(duration) / _MILLISECOND)
-    if milliseconds < 0:
+def duration_from_request(duration: duration_pb2.Duration, field: str) -> timedelta:
+    """Return a span.
+
+    Raises:
+        InvalidField: It is negative.
+    """
+    span = duration_from_proto(duration)
+    if span < timedelta():
         raise InvalidField(field, "is negative")
-    return milliseconds
+    return span
+
+
+def _milliseconds(duration: duration_pb2.Duration, field: str) -> int:
+    return round(duration_from_request(duration, field) / _MILLISECOND)
 
 
 def publish_from_proto(request: pb.PublishPrimaryRequest) -> PublishPrimary:
@@ -129,6 +145,8 @@ def register_from_proto(request: pb.RegisterRecoveryRequest) -> RegisterRecovery
         data=_data_from_request(request.data, "data"),
         block_period_ms=_milliseconds(request.block_period, "block_period"),
         steps=_steps_from_request(request.steps, ["steps"] * len(request.steps)),
+        automatic=request.automatic,
+        policy_revision=_index_from_request(request.policy_revision, "policy_revision"),
     )
 
 
@@ -174,24 +192,12 @@ def _step_from_request(step: pb.StepRecord, field: str) -> StepWrite:
     if phase is None:
         raise InvalidField(f"{field}.phase", "is required")
     hold_ms = _milliseconds(step.hold, f"{field}.hold") if step.HasField("hold") else None
-    return StepWrite(step.number, int(phase), hold_ms, _data_from_request(step.data, f"{field}.data"))
+    data = _data_from_request(step.data, f"{field}.data")
+    instance = text_from_request(step.instance, f"{field}.instance", required=False, longest=MAX_INSTANCE)
+    return StepWrite(step.number, int(phase), hold_ms, data, instance)
 
 
 # Responses.
-
-
-def member_to_proto(member: MemberSettings | None) -> pb.Member | None:
-    """Return a member; None stays None (an absent field)."""
-    if member is None:
-        return None
-    return pb.Member(
-        member_id=member.member_id,
-        name=member.name,
-        raft_endpoint=member.raft_endpoint,
-        api_endpoint=member.api_endpoint,
-        recovery_endpoint=member.recovery_endpoint,
-        site=member.site,
-    )
 
 
 def lease_to_proto(lease: Lease) -> pb.Lease:
@@ -260,6 +266,7 @@ def _step_to_proto(step: Step) -> pb.StepRecord:
         data=step.data,
         intent_time=milliseconds_to_time(step.intent_ms),
         end_time=None if step.end_ms is None else milliseconds_to_time(step.end_ms),
+        instance=step.instance,
     )
 
 

@@ -7,12 +7,12 @@ primary that is merely found never replaces what a recovery wrote.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from services.consensus.commands import PublishPrimary
-from services.consensus.rows import PRIMARIES, Change, Row, put
+from services.consensus.rows import PRIMARIES, Change, Row, RowsOf, put
 
 MAX_FORMER: Final = 8
 
@@ -106,6 +106,10 @@ class Directory:
     def all(self) -> tuple[Primary, ...]:
         """Return all primaries, by alias and cluster id."""
         return tuple(sorted(self._primaries.values(), key=lambda primary: (primary.alias, primary.cluster_id)))
+
+    def rows(self) -> dict[str, Sequence[Row]]:
+        """Return the rows of the table."""
+        return {PRIMARIES: RowsOf(tuple(self._primaries.values()), lambda primary: primary.to_row())}
 
     def publish(self, index: int, now_ms: int, command: PublishPrimary) -> tuple[tuple[Change, ...], Primary]:
         """Write the primary that a recovery made, or the first one that was found; return what stands."""

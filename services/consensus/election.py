@@ -1,13 +1,22 @@
-"""Elections: asking for votes, and answering those who ask (rules E1-E7, E9, E10, E13).
+"""Elections: asking for votes, and answering those who ask (rules E1-E10, E13).
 
 A round has two halves. The pre-vote asks whether an election could be won and changes nothing anywhere, so a member
 that was cut off cannot disturb the others when it returns. Only a majority of pre-votes starts the election proper.
+A member that its leader asked to take over goes straight to the second half, and shows that leader's term (8.1, E8).
 """
 
 from __future__ import annotations
 
 from services.consensus.member import Member
-from services.consensus.messages import PreVoteRequest, PreVoteResponse, VoteRefusal, VoteRequest, VoteResponse
+from services.consensus.messages import (
+    PreVoteRequest,
+    PreVoteResponse,
+    Removed,
+    TimeoutNow,
+    VoteRefusal,
+    VoteRequest,
+    VoteResponse,
+)
 from services.consensus.model import NOBODY, Role
 
 
@@ -28,11 +37,29 @@ class Elections:
         if member.now < member.promise_until:  # E9, and the word given to a leader that went silent.
             member.election_deadline = member.promise_until + member.random.below(member.settings.election_min // 2)
             return False
-        if not member.store_usable:
+        if not member.may_campaign:
             member.become_follower(member.term, NOBODY)
             member.restart_election_timer()
             return False
         return self._ask_pre_votes()
+
+    def timeout_now(self, request: TimeoutNow) -> bool:
+        """Campaign at once for a leader that surrendered; only a follower in that very term does (8.1)."""
+        member = self._member
+        if member.role is not Role.FOLLOWER or request.term != member.term or not member.may_stand:
+            return False
+        return self._ask_votes(transfer_term=request.term)
+
+    def removed(self, notice: Removed) -> None:
+        """Believe a leader that this member was taken out of the group; it campaigns no more (M7).
+
+        A leader of an older term, with an older configuration than the own one, may not know of this member yet.
+        """
+        member = self._member
+        newer = notice.configuration_index > member.configurations.newest_index
+        if member.role is not Role.LEADER and (notice.term >= member.term or newer):
+            member.told_removed = True
+            member.become_follower(member.term, member.leader)
 
     def promised(self) -> bool:
         """Tell whether this member must not help to replace a leader now (E2)."""
@@ -42,6 +69,11 @@ class Elections:
         return member.now < member.promise_until or (
             leads and contact is not None and member.now - contact < member.settings.election_min
         )
+
+    def forced(self, request: VoteRequest) -> bool:
+        """Tell whether the leader whom the promise was given to has asked for this election itself (E8)."""
+        surrendered = request.transfer_term
+        return surrendered > 0 and request.term == surrendered + 1 and self._member.term <= surrendered
 
     def log_suffices(self, last_index: int, last_term: int) -> bool:
         """Tell whether a candidate's log is at least as up to date as the own one (E4, thesis 3.6.1)."""
@@ -57,7 +89,8 @@ class Elections:
     def vote_requested(self, request: VoteRequest) -> None:
         """Answer a vote request; a grant leaves when the vote is durable (E2, E3, E4, E6)."""
         member = self._member
-        refusal = VoteRefusal.LEADER_ALIVE if self.promised() else self._judge_vote(request)
+        held_back = self.promised() and not self.forced(request)
+        refusal = VoteRefusal.LEADER_ALIVE if held_back else self._judge_vote(request)
         if refusal is VoteRefusal.NONE:
             member.enter_term(request.term, request.sender)
             member.restart_election_timer()
@@ -90,7 +123,7 @@ class Elections:
             return VoteRefusal.STALE_TERM
         if not self.log_suffices(request.last_index, request.last_term):
             return VoteRefusal.STALE_LOG
-        return VoteRefusal.NONE if member.store_usable else VoteRefusal.STORE
+        return self._own_trouble()
 
     def _judge_vote(self, request: VoteRequest) -> VoteRefusal:
         member = self._member
@@ -103,7 +136,13 @@ class Elections:
             return VoteRefusal.ALREADY_VOTED
         if not self.log_suffices(request.last_index, request.last_term):
             return VoteRefusal.STALE_LOG
-        return VoteRefusal.NONE if member.store_usable else VoteRefusal.STORE
+        return self._own_trouble()
+
+    def _own_trouble(self) -> VoteRefusal:
+        """Tell why this member may vote for nobody (E4, 14.6)."""
+        if self._member.quarantine:
+            return VoteRefusal.QUARANTINED
+        return VoteRefusal.NONE if self._member.store_usable else VoteRefusal.STORE
 
     def _ask_pre_votes(self) -> bool:
         member = self._member
@@ -111,14 +150,14 @@ class Elections:
         member.restart_election_timer()
         if self._open_round():
             return self._ask_votes()
-        for other in member.others:
+        for other in member.other_voters:
             member.send(
                 other,
                 PreVoteRequest(member.member_id, member.term + 1, member.log.last_index, member.log.last_term),
             )
         return False
 
-    def _ask_votes(self) -> bool:
+    def _ask_votes(self, transfer_term: int = 0) -> bool:
         member = self._member
         member.role = Role.CANDIDATE
         member.enter_term(member.term + 1, member.member_id)
@@ -128,8 +167,9 @@ class Elections:
         # A leader's word counts in its own lease (L2), and what it told lease holders outlives a crash of this
         # process; so it is held to it after a restart like every other member (E9).
         member.expect_promise(member.settings.election_min)
-        for other in member.others:
-            member.send(other, VoteRequest(member.member_id, member.term, member.log.last_index, member.log.last_term))
+        last_index, last_term = member.log.last_index, member.log.last_term
+        for other in member.other_voters:
+            member.send(other, VoteRequest(member.member_id, member.term, last_index, last_term, transfer_term))
         return False
 
     def _open_round(self) -> bool:
@@ -151,9 +191,9 @@ class Elections:
         return False
 
     def overtaken(self, sender: int, term: int) -> bool:
-        """Give up for a higher term in a voter's answer (E13); a follower lets its leader decide."""
+        """Give up for a higher term in a member's answer (E13); a follower lets its leader decide."""
         member = self._member
-        if term <= member.term or member.role is Role.FOLLOWER or sender not in member.configuration.voters:
+        if term <= member.term or member.role is Role.FOLLOWER or sender not in member.configuration.ids:
             return False
         member.become_follower(term, NOBODY)
         return True

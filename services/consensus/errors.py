@@ -73,7 +73,7 @@ class AntiFlapping(DomainError):
         return {"recovery_id": self.recovery_id, "until": self._until()}
 
     def _until(self) -> str:
-        return datetime.fromtimestamp(self.until_ms / 1000, UTC).isoformat(timespec="milliseconds")
+        return instant_text(self.until_ms)
 
 
 @dataclass
@@ -143,3 +143,82 @@ class OutcomeUnknown(DomainError):
 
     def __str__(self) -> str:
         return "the outcome is not known yet: the command may or may not happen; repeat it with the same id"
+
+
+@dataclass
+class HoldOpen(DomainError):
+    """An executor with an older token may still be changing the instance (F5).
+
+    Attributes:
+        recovery_id / step: Whose statement it is; its end must be recorded before the instance is touched.
+        bound_ms: Longest it may run.
+    """
+
+    instance: str
+    recovery_id: str
+    step: int
+    fencing_token: int
+    bound_ms: int
+
+    def __str__(self) -> str:
+        return (
+            f"step {self.step} of recovery {self.recovery_id} may still be changing {self.instance} under token "
+            f"{self.fencing_token}; wait for its bound of {self.bound_ms} ms or end its sessions there, then record "
+            "the step's outcome"
+        )
+
+
+@dataclass
+class Downtimed(DomainError):
+    """The failed instance or its cluster is in downtime: automation leaves it alone (F7)."""
+
+    scope: str
+    owner: str
+    reason: str
+    until_ms: int
+
+    def __str__(self) -> str:
+        return f"{self.scope} is in downtime until {instant_text(self.until_ms)} ({self.owner}: {self.reason})"
+
+    def facts(self) -> dict[str, str]:
+        """Return the facts, the time as text (RFC 3339)."""
+        return {"scope": self.scope, "owner": self.owner, "reason": self.reason, "until": instant_text(self.until_ms)}
+
+
+@dataclass
+class RecoveriesDisabled(DomainError):
+    """Automatic recoveries are switched off in the whole fleet (F7)."""
+
+    owner: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"automatic recoveries are switched off by {self.owner}: {self.reason or 'no reason given'}"
+
+
+@dataclass
+class PolicyChanged(DomainError):
+    """The policies are not those the gates were judged by (F7): judge again."""
+
+    newest: int
+    offered: int
+
+    def __str__(self) -> str:
+        return f"policies changed at log index {self.newest}, after {self.offered}; judge again"
+
+
+@dataclass
+class IndexNotApplied(DomainError):
+    """This member has not applied what the caller has seen elsewhere."""
+
+    applied: int
+    asked: int
+    retry_after_ms: int = 100
+
+    def __str__(self) -> str:
+        return f"log index {self.asked} is not applied here, {self.applied} is; try again, or ask another member"
+
+
+def instant_text(unix_ms: int) -> str:
+    """Return Unix milliseconds as text (RFC 3339)."""
+    return datetime.fromtimestamp(unix_ms / 1000, UTC).isoformat(timespec="milliseconds")

@@ -142,7 +142,10 @@ class TransferRequested:
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """No lease holder has a running step any more (8.1 b). Said while the core is draining."""
+    """No lease holder has a running step any more (8.1 b), or one whose intent is proposed. Said while draining.
+
+    From then on no proposals are taken, so that nobody can begin another step under this leader.
+    """
 
 
 @dataclass(frozen=True, slots=True)

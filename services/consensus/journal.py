@@ -3,165 +3,36 @@
 A recovery is registered, takes steps, may be adopted by a newer token, and is closed. At most one is open per cluster
 (F7). It is written only under the token it was last registered or adopted with (F6). Repeating a write changes nothing
 and gives the same answer; the natural ids (recovery; recovery, step and phase) tell what a repetition is.
+
+An intent with a bound is a hold on its instance (F5): under a newer token nothing is about to change that instance
+before the holding step has an outcome, which whoever adopts records after waiting or ending the old sessions (F10).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from services.consensus.commands import AdoptRecovery, CloseRecovery, Phase, RecordSteps, RegisterRecovery, StepWrite
 from services.consensus.errors import (
     AntiFlapping,
+    HoldOpen,
     RecoveryClosed,
     RecoveryOpen,
     RecoveryUnknown,
     RequestIdReused,
     StepEnded,
 )
-from services.consensus.rows import RECOVERIES, STEPS, Change, Row, delete, put
+from services.consensus.recovery_record import Hold, Recovery, Step
+from services.consensus.rows import RECOVERIES, STEPS, Change, Row, RowsOf, delete, put
 from services.shared.runtime.errors import DomainError, StaleFencingToken
 
 MAX_CLOSED: Final = 1_000
 """Closed records that are kept; the oldest goes when a recovery is registered."""
 
-Written = tuple[tuple[Change, ...], "Recovery | DomainError"]
+Written = tuple[tuple[Change, ...], Recovery | DomainError]
 StepsWritten = tuple[tuple[Change, ...], int | DomainError]
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step of a recovery. Times are Unix milliseconds of machine time (T4); `end_ms` None = has not ended.
-
-    Attributes:
-        number: 1-based, unique within the recovery.
-        fencing_token: Token it was last written with.
-        hold_ms: Longest time its statement may run after the intent was proposed; None: it fits the lease (F5).
-        data: recovery's own.
-        log_index: Entry that last wrote it.
-    """
-
-    number: int
-    phase: Phase
-    fencing_token: int
-    hold_ms: int | None
-    data: bytes
-    intent_ms: int
-    end_ms: int | None
-    log_index: int
-
-    def to_row(self, recovery_id: str) -> Row:
-        """Return the row of `state_step`."""
-        return (
-            recovery_id,
-            self.number,
-            int(self.phase),
-            self.fencing_token,
-            self.hold_ms,
-            self.data,
-            self.intent_ms,
-            self.end_ms,
-            self.log_index,
-        )
-
-    @classmethod
-    def from_row(
-        cls,
-        number: int,
-        phase: int,
-        token: int,
-        hold_ms: int | None,
-        data: bytes,
-        intent_ms: int,
-        end_ms: int | None,
-        log_index: int,
-    ) -> Step:
-        """Return the step of a row, its recovery's id left out."""
-        return cls(number, Phase(phase), token, hold_ms, data, intent_ms, end_ms, log_index)
-
-
-@dataclass(frozen=True, slots=True)
-class Recovery:
-    """A recovery as the journal holds it. Times are Unix milliseconds of machine time (T4).
-
-    Attributes:
-        failed_instance: `host:port` it was started for.
-        fencing_token: Token it may be written with.
-        successful: A successor was promoted; anti-flapping counts it.
-        close_ms: None while open.
-        successor: `host:port` it published as the new primary; empty = none yet.
-        data: recovery's own.
-        log_index: Entry that last changed the record or a step of it.
-        steps: By number.
-    """
-
-    recovery_id: str
-    cluster_id: str
-    failed_instance: str
-    fencing_token: int
-    is_open: bool
-    successful: bool
-    register_ms: int
-    close_ms: int | None
-    successor: str
-    data: bytes
-    log_index: int
-    steps: tuple[Step, ...] = ()
-
-    def step(self, number: int) -> Step | None:
-        """Return the step of a number."""
-        return next((step for step in self.steps if step.number == number), None)
-
-    def to_row(self) -> Row:
-        """Return the row of `state_recovery`; steps have rows of their own."""
-        return (
-            self.recovery_id,
-            self.cluster_id,
-            self.failed_instance,
-            self.fencing_token,
-            int(self.is_open),
-            int(self.successful),
-            self.register_ms,
-            self.close_ms,
-            self.successor,
-            self.data,
-            self.log_index,
-        )
-
-    @classmethod
-    def from_row(
-        cls,
-        recovery_id: str,
-        cluster_id: str,
-        failed_instance: str,
-        token: int,
-        is_open: int,
-        successful: int,
-        register_ms: int,
-        close_ms: int | None,
-        successor: str,
-        data: bytes,
-        log_index: int,
-    ) -> Recovery:
-        """Return the recovery of a row, without steps."""
-        return cls(
-            recovery_id,
-            cluster_id,
-            failed_instance,
-            token,
-            bool(is_open),
-            bool(successful),
-            register_ms,
-            close_ms,
-            successor,
-            data,
-            log_index,
-        )
-
-    def with_steps(self, steps: Iterable[Step]) -> Recovery:
-        """Return the recovery with these steps, in order of their number."""
-        return replace(self, steps=tuple(sorted(steps, key=lambda step: step.number)))
 
 
 class Journal:
@@ -169,6 +40,7 @@ class Journal:
 
     def __init__(self, recoveries: Iterable[Recovery] = ()) -> None:
         self._recoveries = {recovery.recovery_id: recovery for recovery in recoveries}
+        self._open_ids = {found.cluster_id: found.recovery_id for found in self._recoveries.values() if found.is_open}
 
     def get(self, recovery_id: str) -> Recovery | None:
         """Return one recovery."""
@@ -180,16 +52,48 @@ class Journal:
 
     def open_of(self, cluster_id: str) -> Recovery | None:
         """Return the open recovery of a cluster."""
-        return next(
-            (found for found in self._recoveries.values() if found.is_open and found.cluster_id == cluster_id), None
-        )
+        recovery_id = self._open_ids.get(cluster_id)
+        return None if recovery_id is None else self._recoveries[recovery_id]
 
-    def register(self, index: int, now_ms: int, command: RegisterRecovery) -> Written:
-        """Open a recovery, unless the cluster has one or anti-flapping blocks it."""
+    def holds(self) -> tuple[Hold, ...]:
+        """Return the holds that have not ended, in order of their intents (F5).
+
+        A hold ends with the outcome of its step, with the step's next intent, or with the recovery.
+        """
+        found = (
+            Hold(
+                recovery.recovery_id,
+                step.number,
+                step.instance,
+                step.fencing_token,
+                step.hold_ms,
+                step.intent_ms,
+                step.log_index,
+            )
+            for recovery in map(self._recoveries.__getitem__, self._open_ids.values())
+            for step in recovery.steps
+            if step.phase is Phase.INTENT and step.hold_ms is not None
+        )
+        return tuple(sorted(found, key=lambda hold: (hold.log_index, hold.step)))
+
+    def rows(self) -> dict[str, Sequence[Row]]:
+        """Return the rows of recoveries and of steps."""
+        recoveries = tuple(self._recoveries.values())
+        steps = [(recovery.recovery_id, step) for recovery in recoveries for step in recovery.steps]
+        return {
+            RECOVERIES: RowsOf(recoveries, lambda recovery: recovery.to_row()),
+            STEPS: RowsOf(steps, lambda each: each[1].to_row(each[0])),
+        }
+
+    def register(
+        self, index: int, now_ms: int, command: RegisterRecovery, forbidden: DomainError | None = None
+    ) -> Written:
+        """Open a recovery, unless the cluster has one, anti-flapping blocks it, or something else forbids it (F7)."""
         known = self._recoveries.get(command.recovery_id)
         if known is not None:
             return (), _registered_again(known, command)
-        refusal = self._blocked(now_ms, command)
+        refusal = self._blocked(now_ms, command) or forbidden
+        refusal = refusal or self._held(command.recovery_id, command.fencing_token, command.steps)
         if refusal is not None:
             return (), refusal
         recovery = Recovery(
@@ -226,6 +130,9 @@ class Journal:
         found = self._writable(command.recovery_id, command.fencing_token)
         if isinstance(found, DomainError):
             return (), found
+        held = self._held(command.recovery_id, command.fencing_token, command.steps)
+        if held is not None:
+            return (), held
         new: list[Step] = []
         for write in command.steps:
             step = _next_step(found, index, now_ms, write)
@@ -280,6 +187,18 @@ class Journal:
             return None
         return AntiFlapping(blocking.recovery_id, (blocking.close_ms or 0) + command.block_period_ms)
 
+    def _held(self, recovery_id: str, fencing_token: int, writes: Sequence[StepWrite]) -> HoldOpen | None:
+        """Return the hold of an older token on an instance that is about to be changed (F5, F10)."""
+        touched = {write.instance for write in writes if write.instance and write.phase == Phase.INTENT}
+        if not touched:
+            return None
+        ended = {(recovery_id, write.number) for write in writes if write.phase != Phase.INTENT}
+        for hold in self.holds():
+            older = hold.fencing_token < fencing_token and (hold.recovery_id, hold.step) not in ended
+            if older and hold.instance in touched:
+                return HoldOpen(hold.instance, hold.recovery_id, hold.step, hold.fencing_token, hold.bound_ms)
+        return None
+
     def _recent(self, now_ms: int, command: RegisterRecovery) -> Iterator[Recovery]:
         for recovery in self._recoveries.values():
             concerned = command.cluster_id == recovery.cluster_id or command.failed_instance == recovery.successor
@@ -303,6 +222,10 @@ class Journal:
 
     def _put(self, recovery: Recovery) -> tuple[Change, ...]:
         self._recoveries[recovery.recovery_id] = recovery
+        if recovery.is_open:
+            self._open_ids[recovery.cluster_id] = recovery.recovery_id
+        elif self._open_ids.get(recovery.cluster_id) == recovery.recovery_id:
+            del self._open_ids[recovery.cluster_id]
         return (put(RECOVERIES, recovery.to_row()),)
 
 
@@ -332,14 +255,17 @@ def _next_step(found: Recovery, index: int, now_ms: int, write: StepWrite) -> St
     if before.fencing_token == found.fencing_token:
         if (before.phase, before.data) == (written.phase, written.data):
             return before
-        if before.phase is not Phase.INTENT:
+        # Steps are written so that repeating them is harmless, so what nobody knows the outcome of may start again (F10).
+        again = before.phase is Phase.UNKNOWN and written.phase is Phase.INTENT
+        if before.phase is not Phase.INTENT and not again:
             return StepEnded(found.recovery_id, write.number)
     if written.phase is Phase.INTENT:
         return written  # After an adoption a step may start again (F10).
-    return replace(written, hold_ms=before.hold_ms, intent_ms=before.intent_ms)
+    instance = written.instance or before.instance
+    return replace(written, hold_ms=before.hold_ms, intent_ms=before.intent_ms, instance=instance)
 
 
 def _first_step(fencing_token: int, index: int, now_ms: int, write: StepWrite) -> Step:
     phase = Phase(write.phase)
     end_ms = None if phase is Phase.INTENT else now_ms
-    return Step(write.number, phase, fencing_token, write.hold_ms, write.data, now_ms, end_ms, index)
+    return Step(write.number, phase, fencing_token, write.hold_ms, write.data, now_ms, end_ms, index, write.instance)

@@ -22,6 +22,15 @@ class LeaseClock:
         self._settings = settings
         self.lease = LeaderLease(term, term << 32, 0)
 
+    def retime(self, settings: CoreSettings) -> None:
+        """Reckon with other settings from now on (18.5)."""
+        self._settings = settings
+
+    def end(self) -> LeaderLease:
+        """End the lease; it may become valid again under a higher number (L3)."""
+        self.lease = LeaderLease(self.lease.term, self.lease.seq, 0)
+        return self.lease
+
     def promise_end(self, sent_at: int, promise_ns: int, now: int) -> int:
         """Return until when an answer is worth something; `now`, its arrival, proves nothing and does not count."""
         del now
@@ -33,7 +42,7 @@ class LeaseClock:
 
         Args:
             promise_ends: Of the other voters. The leader's own word is endless: it refuses votes itself (E2).
-            need: Majority of all voters, the leader included.
+            need: Majority of all voters, the leader included; one more when the leader is no voter.
             now: Present time.
         """
         if need == 1:

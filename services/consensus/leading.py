@@ -1,18 +1,32 @@
-"""One term of leadership: heartbeats, proposals, reads, the lease, and when to give up (E11, E12, 8.6)."""
+"""One term of leadership: heartbeats, proposals, reads, the lease, and when to give up (E11, E12, 8.1, 8.6, 9)."""
 
 from __future__ import annotations
 
-from services.consensus.events import Proposed
+from services.consensus.configuration import encode_configuration
+from services.consensus.digests import DigestPoll
+from services.consensus.events import MemberChange, MemberChangeRequested, Proposed
 from services.consensus.leader_lease import LeaseClock
 from services.consensus.log import ENTRY_OVERHEAD
 from services.consensus.member import Member
-from services.consensus.messages import AppendAck, AppendReject, Heartbeat, HeartbeatAck
+from services.consensus.membership import (
+    GroupView,
+    changed,
+    judge_change,
+)
+from services.consensus.messages import AppendAck, AppendReject, Heartbeat, HeartbeatAck, Removed
 from services.consensus.model import NOBODY, Entry, EntryKind, Role
-from services.consensus.outputs import ProposalOutcome, ProposalResult, ReadOutcome, ReadResult
+from services.consensus.outputs import (
+    ChangeBlocker,
+    ProposalOutcome,
+    ProposalResult,
+    ReadOutcome,
+    ReadResult,
+)
+from services.consensus.progress import Progress
 from services.consensus.proposals import OpenProposals
-from services.consensus.quorum import reached_by
 from services.consensus.reads import ReadRounds
 from services.consensus.replication import Replication
+from services.consensus.transfer import Transfers
 
 
 class Leading:
@@ -25,6 +39,8 @@ class Leading:
         self.lease_clock = self._new_lease_clock()
         self.proposal_results: list[ProposalResult] = []
         self.read_results: list[ReadResult] = []
+        self.transfers = Transfers(member, self.replication, self.lease_clock)
+        self._digests = DigestPoll(member.member_id, member.own_digests)
         self._reads = ReadRounds()
         self._proposals = OpenProposals(member.settings.max_uncommitted)
         self._round = 0
@@ -39,30 +55,73 @@ class Leading:
     def tick(self) -> None:
         """Give up without a majority or a disk (E11, 8.6); else send what is due (R7)."""
         member = self._member
-        contacts = [peer.contact_at for peer in self.replication.peers.values()]
-        member.leader_contact_at = reached_by([*contacts, member.now], member.quorum_need)
-        if not member.store_usable or member.now - member.leader_contact_at >= member.settings.election_min:
+        contact_at = self._note_contact()
+        if not member.store_usable or member.now - contact_at >= member.settings.election_min:
             member.become_follower(member.term, NOBODY)
             return
         if member.now >= self._next_heartbeat:
             self._begin_round()
         self._refresh_lease()
+        self.transfers.advance()
 
     def propose(self, proposal: Proposed) -> None:
         """Append commands and tell where they are, or why not (R8)."""
-        settings = self._member.settings
-        sizes = [len(command) for command in proposal.commands]
-        size = sum(sizes) + ENTRY_OVERHEAD * len(sizes)
-        if max(sizes) > settings.max_append_bytes:
-            self.proposal_results.append(ProposalResult(proposal.waiter, ProposalOutcome.TOO_LARGE))
-        elif not self._proposals.fits(size):
-            self.proposal_results.append(ProposalResult(proposal.waiter, ProposalOutcome.OVERLOADED))
+        if self.transfers.closed:
+            self.proposal_results.append(ProposalResult(proposal.waiter, ProposalOutcome.NOT_LEADER))
         else:
-            last = self._append(proposal.commands, EntryKind.COMMAND, proposal.stamp_ms)
-            self._proposals.add(last, proposal.waiter, size)
-            first, term = last - len(sizes) + 1, self._member.term
-            appended = ProposalResult(proposal.waiter, ProposalOutcome.APPENDED, first, last, term)
-            self.proposal_results.append(appended)
+            self._take(proposal.commands, EntryKind.COMMAND, proposal.stamp_ms, proposal.waiter)
+
+    def change_members(self, request: MemberChangeRequested) -> None:
+        """Append the configuration that a change makes, or tell what is in the way (9)."""
+        blocker = self.judge_change(request.change, force=request.force)
+        if blocker is not None:
+            refused = ProposalResult(request.waiter, ProposalOutcome.REFUSED, blocker=blocker)
+            self.proposal_results.append(refused)
+            return
+        held = self._member.configurations
+        data = encode_configuration(changed(request.change, held.newest, held.newest_index))
+        self._take((data,), EntryKind.CONFIG, request.stamp_ms, request.waiter)
+
+    def judge_change(self, change: MemberChange, *, force: bool) -> ChangeBlocker | None:
+        """Tell what is in the way of a change now (M6)."""
+        member = self._member
+        since = member.now - member.settings.election_min
+        heard = [
+            peer
+            for peer in self.replication.peers.values()
+            if peer.trusted and peer.heard_at is not None and peer.heard_at > since
+        ]
+        view = GroupView(
+            member.member_id,
+            member.configuration,
+            ready=self.ready,
+            change_open=member.configurations.newest_index > member.commit_index,
+            transferring=self.transfers.running,
+            heard={member.member_id, *(peer.member_id for peer in heard)},
+            caught_up={peer.member_id for peer in heard if peer.caught_up},
+        )
+        return judge_change(change, view, force=force)
+
+    def digest_made(self) -> None:
+        """Compare the own state with the others' (A4)."""
+        member = self._member
+        self._digests.settle(member.configuration.voters, member.quorum_need)
+        if member.own_digests.contradicts(self._digests.agreed_index, self._digests.agreed):
+            member.distrust(f"state differs from the majority's at {self._digests.agreed_index}")
+
+    def retime(self) -> None:
+        """Ask for promises, and reckon them, by settings that changed (18.5)."""
+        member = self._member
+        self.lease_clock.retime(member.settings)
+        member.expect_promise(member.settings.election_min)  # Before the first heartbeat that asks for so long.
+        self._next_heartbeat = min(self._next_heartbeat, member.now + member.settings.heartbeat)
+
+    def asked_by(self, sender: int) -> None:
+        """Tell a former member that asks for votes that it is one (M7)."""
+        member = self._member
+        index = member.configurations.newest_index
+        if sender not in member.configuration.ids and index <= member.commit_index:
+            member.send(sender, Removed(member.member_id, member.term, index))
 
     def read(self, waiter: int) -> None:
         """Answer a read under the lease, or after a round of heartbeats; none before the NOOP is applied (E12, 12)."""
@@ -81,19 +140,29 @@ class Leading:
 
     def append_acknowledged(self, ack: AppendAck) -> None:
         """Take an acknowledgement of entries (R5)."""
-        if self._heard(ack.sender, ack.term, ack.sent_at, ack.promise_ns) and self.replication.acknowledged(ack):
-            self._committed()
+        peer = self._answering(ack.sender, ack.term)
+        if peer is not None and self._heard(peer, ack.sent_at, ack.promise_ns):
+            if self.replication.acknowledged(ack):
+                self._committed()
+            self.transfers.advance()
 
     def append_refused(self, refusal: AppendReject) -> None:
         """Take a refusal of entries (R4)."""
-        if self._heard(refusal.sender, refusal.term, refusal.sent_at, refusal.promise_ns):
+        peer = self._answering(refusal.sender, refusal.term)
+        if peer is not None and self._heard(peer, refusal.sent_at, refusal.promise_ns):
             self.replication.refused(refusal)
 
     def heartbeat_answered(self, ack: HeartbeatAck) -> None:
         """Take an answer to a heartbeat: contact, promise, and the word that this member still leads (12)."""
-        if self._heard(ack.sender, ack.term, ack.sent_at, ack.promise_ns):
-            self.replication.heartbeat_answered(ack)
+        peer = self._answering(ack.sender, ack.term)
+        if peer is None:
+            return
+        self.replication.heartbeat_answered(ack)
+        if self._heard(peer, ack.sent_at, ack.promise_ns):
             self.read_results += self._reads.confirmed(self._confirmed_round())
+        if ack.digest_index > self._digests.agreed_index:
+            self._digests.report(ack.sender, ack.digest_index, ack.digest)
+            self.digest_made()
 
     def persisted(self) -> None:
         """Count the own disk (R5)."""
@@ -114,6 +183,13 @@ class Leading:
         """End the term: whoever waits learns that its outcome is unknown (P5)."""
         self.proposal_results += self._proposals.close()
         self.read_results += self._reads.close()
+        self.transfers.close()
+
+    @property
+    def drifts(self) -> bool:
+        """True when a voter's clock surely runs faster or slower than the lease allows for (L5)."""
+        bound = self._member.settings.clock_drift_ppm
+        return any(peer.clock_rate.differs_ppm > bound for peer in self.replication.voters)
 
     def _new_replication(self) -> Replication:
         return Replication(self._member)
@@ -121,12 +197,27 @@ class Leading:
     def _new_lease_clock(self) -> LeaseClock:
         return LeaseClock(self._member.settings, self._member.term)
 
+    def _take(self, commands: tuple[bytes, ...], kind: EntryKind, stamp_ms: int, waiter: int) -> None:
+        sizes = [len(command) for command in commands]
+        size = sum(sizes) + ENTRY_OVERHEAD * len(sizes)
+        if max(sizes) > self._member.settings.max_append_bytes:
+            self.proposal_results.append(ProposalResult(waiter, ProposalOutcome.TOO_LARGE))
+        elif not self._proposals.fits(size):
+            self.proposal_results.append(ProposalResult(waiter, ProposalOutcome.OVERLOADED))
+        else:
+            last = self._append(commands, kind, stamp_ms)
+            self._proposals.add(last, waiter, size)
+            first, term = last - len(sizes) + 1, self._member.term
+            self.proposal_results.append(ProposalResult(waiter, ProposalOutcome.APPENDED, first, last, term))
+
     def _append(self, commands: tuple[bytes, ...], kind: EntryKind, stamp_ms: int) -> int:
-        """Append commands in the own term; return the last index."""
-        log, term = self._member.log, self._member.term
-        first = log.last_index + 1
-        log.append([Entry(first + i, term, kind, stamp_ms, command) for i, command in enumerate(commands)])
-        return log.last_index
+        """Append commands in the own term; return the last index. A configuration holds at once (M1)."""
+        member = self._member
+        first, term = member.log.last_index + 1, member.term
+        member.append([Entry(first + i, term, kind, stamp_ms, command) for i, command in enumerate(commands)])
+        if kind is EntryKind.CONFIG:
+            self.replication.reconfigure()
+        return member.log.last_index
 
     def _begin_round(self) -> None:
         """Send a heartbeat to everybody; it serves all reads that came before (12)."""
@@ -134,7 +225,12 @@ class Leading:
         self._round += 1
         self._next_heartbeat = member.now + member.settings.heartbeat
         self._reads.round_begun(self._round)
+        self.transfers.remind()
+        for peer in self.replication.former():
+            removed = Removed(member.member_id, member.term, member.configurations.newest_index)
+            member.send(peer.member_id, removed)
         for peer in self.replication.peers.values():
+            peer.round_begun(member.log.last_index)
             heartbeat = Heartbeat(
                 member.member_id,
                 member.term,
@@ -142,35 +238,49 @@ class Leading:
                 member.now,
                 member.settings.election_min,
                 self._round,
+                self._digests.agreed_index,
+                self._digests.agreed,
             )
             member.send(peer.member_id, heartbeat)
         self.read_results += self._reads.confirmed(self._confirmed_round())
 
     def _confirmed_round(self) -> int:
-        rounds = [peer.round for peer in self.replication.peers.values()]
-        return reached_by([*rounds, self._round], self._member.quorum_need)
+        return self.replication.reached([peer.round for peer in self.replication.voters], self._round)
 
-    def _heard(self, sender: int, term: int, sent_at: int, promise_ns: int) -> bool:
-        """Note contact with a voter; False when the answer is of another term or a stranger's (E13)."""
-        member = self._member
-        peer = self.replication.peers.get(sender)
-        if peer is None or term != member.term:
+    def _answering(self, sender: int, term: int) -> Progress | None:
+        """Return who sent an answer; None when it is of another term or a stranger's (E13)."""
+        return self.replication.peers.get(sender) if term == self._member.term else None
+
+    def _heard(self, peer: Progress, sent_at: int, promise_ns: int) -> bool:
+        """Note contact with a peer; False when its word does not count (14.6)."""
+        peer.heard(self._member.now)
+        if not peer.trusted:
             return False
-        peer.heard(member.now)
-        contacts = [peer.contact_at for peer in self.replication.peers.values()]
-        member.leader_contact_at = reached_by([*contacts, member.now], member.quorum_need)
+        self._note_contact()
         if promise_ns > 0:
-            peer.promise_end = max(peer.promise_end, self.lease_clock.promise_end(sent_at, promise_ns, member.now))
+            now = self._member.now
+            peer.promise_end = max(peer.promise_end, self.lease_clock.promise_end(sent_at, promise_ns, now))
             self._refresh_lease()
         return True
+
+    def _note_contact(self) -> int:
+        """Reckon when a majority was last heard (E11)."""
+        member = self._member
+        contacts = [peer.contact_at for peer in self.replication.voters]
+        member.leader_contact_at = self.replication.reached(contacts, member.now)
+        return member.leader_contact_at
 
     def _refresh_lease(self) -> None:
         """Extend the lease; the leader gives its own word for as long as it relies on the others' (L1, L2, L4)."""
         member = self._member
-        if not self.ready or not member.store_usable:
+        if not self.ready or not member.store_usable or not self.transfers.keeps_lease:
             return
-        ends = [peer.promise_end for peer in self.replication.peers.values()]
-        member.lease = self.lease_clock.refresh(ends, member.quorum_need, member.now)
+        if self.drifts:
+            member.lease = self.lease_clock.end()
+            return
+        ends = [peer.promise_end for peer in self.replication.voters]
+        need = member.quorum_need if member.votes else member.quorum_need + 1
+        member.lease = self.lease_clock.refresh(ends, need, member.now)
         member.promise_until = max(member.promise_until, member.lease.valid_until)
 
     def _committed(self) -> None:

@@ -6,12 +6,12 @@ index of the grant; indexes only grow, so tokens do. An ended lease stays as the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from services.consensus.commands import ExpireLease, GrantLease, ReleaseLease
 from services.consensus.errors import LeaseHeld
-from services.consensus.rows import LEASES, Change, Row, put
+from services.consensus.rows import LEASES, Change, Row, RowsOf, put
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,10 @@ class LeaseTable:
         """Return the newest grant of a name, live or ended."""
         return self._leases.get(name)
 
+    def rows(self) -> dict[str, Sequence[Row]]:
+        """Return the rows of the table."""
+        return {LEASES: RowsOf(tuple(self._leases.values()), lambda lease: lease.to_row())}
+
     def live(self) -> tuple[Lease, ...]:
         """Return the leases that have not ended, by name."""
         return tuple(self._leases[name] for name in sorted(self._leases) if self._leases[name].live)
@@ -93,7 +97,8 @@ class LeaseTable:
 
     def begin_term(self, term: int) -> tuple[Change, ...]:
         """End all leases that were granted in an earlier term (F1)."""
-        ended = (lease for lease in self.live() if lease.grant_term < term)
+        ended = [lease for lease in self._leases.values() if lease.live and lease.grant_term < term]
+        ended.sort(key=lambda lease: lease.name)
         return tuple(change for lease in ended for change in self._end(lease, lease.fencing_token))
 
     def _end(self, held: Lease, fencing_token: int) -> tuple[Change, ...]:

@@ -7,11 +7,16 @@ in trouble. Terms only grow; a vote is given once a term; `commit_index` and `ap
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from services.consensus.configuration import NEVER_LEADS, Configuration
+from services.consensus.digests import OwnDigests
 from services.consensus.durability import Durability
 from services.consensus.invariant import ensure
 from services.consensus.log import Log
+from services.consensus.membership import Configurations
 from services.consensus.messages import Message
-from services.consensus.model import NOBODY, BootState, CoreSettings, HardState, Role, StoreHealth
+from services.consensus.model import NOBODY, BootState, CoreSettings, Entry, HardState, Role, StoreHealth
 from services.consensus.outputs import LeaderLease, Outgoing
 from services.consensus.randomness import SplitMix64
 
@@ -24,12 +29,17 @@ class Member:
         self.settings = settings
         self.now = now
         self.random = SplitMix64(seed)
-        self.log = Log(boot.entries)
+        self.log = Log(boot.entries, boot.mark)
         self.durability = Durability(self.log, boot.hard_state)
-        self.configuration = boot.configuration
+        self.configurations = Configurations(boot.configuration, boot.configuration_index, boot.entries)
         self.role = Role.FOLLOWER
         self.leader = NOBODY
         self.health = StoreHealth.OK
+        self.ready = True  # This node's recovery is alive (8.3).
+        self.quarantine = boot.quarantine
+        self.told_removed = False
+        self.hold_until = now  # An operator wants no candidacy before (8.4).
+        self.own_digests = OwnDigests()
         self.commit_index = boot.applied_index
         self.applied_index = boot.applied_index
         self.leader_contact_at: int | None = None
@@ -37,9 +47,12 @@ class Member:
         self.outbox: list[Outgoing] = []
         self.promise_until = now + boot.hard_state.promise_max_ns
         self.election_deadline = now
-        ensure(boot.applied_index <= self.log.last_index, "S7", f"applied {boot.applied_index} beyond the log")
+        within = boot.mark.index <= boot.applied_index <= self.log.last_index
+        ensure(within, "S7", f"applied {boot.applied_index}, log {boot.mark.index}..{self.log.last_index}")
         ensure(self.log.last_term <= self.term, "S7", f"log of term {self.log.last_term}, own term {self.term}")
-        if self.quorum_need > 1:
+        self._belonged = bool(boot.configuration.members)
+        self._reconfigured()
+        if self.configuration.voters != (self.member_id,):
             self.restart_election_timer()
 
     @property
@@ -58,9 +71,37 @@ class Member:
         return self.durability.hard_state.voted_for
 
     @property
-    def others(self) -> tuple[int, ...]:
+    def configuration(self) -> Configuration:
+        """The newest in the log (M1)."""
+        return self.configurations.newest
+
+    @property
+    def other_voters(self) -> tuple[int, ...]:
         """All voters but this one, by id (C3)."""
         return tuple(voter for voter in self.configuration.voters if voter != self.member_id)
+
+    @property
+    def votes(self) -> bool:
+        """True when this member counts in majorities (M8)."""
+        return self.member_id in self.configuration.voters
+
+    @property
+    def removed(self) -> bool:
+        """True when this member knows that the group goes on without it (M7)."""
+        if self.told_removed:
+            return True
+        left = self._belonged and self.member_id not in self.configuration.ids
+        return left and self.configurations.newest_index <= self.commit_index
+
+    @property
+    def may_stand(self) -> bool:
+        """True while this member may become leader when a leader asks it to (8.1)."""
+        return self.votes and not self.told_removed and not self.quarantine and self.store_usable
+
+    @property
+    def may_campaign(self) -> bool:
+        """True while this member may try to become leader by itself (8.2, 8.4)."""
+        return self.may_stand and self._preference > NEVER_LEADS and self.now >= self.hold_until
 
     @property
     def quorum_need(self) -> int:
@@ -107,11 +148,39 @@ class Member:
             self.durability.set_hard_state(HardState(hard.current_term, hard.voted_for, length))
 
     def restart_election_timer(self) -> None:
-        """Draw a new deadline: E + random(0, max - E) from now, E being at least the longest promise (5)."""
+        """Draw a new deadline: E + random(0, max - E) from now, E being at least the longest promise (5).
+
+        A member of lower preference than the best voter's waits longer, by at most E / 2 (8.2).
+        """
         settings = self.settings
         quiet = max(settings.election_min, self.durability.hard_state.promise_max_ns)
         earliest = max(self.now + quiet, self.promise_until)
-        self.election_deadline = earliest + self.random.below(settings.election_max - settings.election_min)
+        spread = self.random.below(settings.election_max - settings.election_min)
+        self.election_deadline = earliest + spread + settings.election_min * self._lateness // 200
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """Add entries at the end of the log; a configuration among them holds at once (M1)."""
+        self.log.append(entries)
+        if self.configurations.appended(entries):
+            self._reconfigured()
+
+    def truncate(self, from_index: int) -> None:
+        """Drop the log from an index on, and fall back to the configuration before it (M1)."""
+        self.durability.truncate(from_index)
+        if self.configurations.truncated(from_index):
+            self._reconfigured()
+
+    def begin_behind(self, configuration: Configuration, index: int) -> None:
+        """Take the configuration of a snapshot; it stands at `index`, and the log begins anew behind the snapshot."""
+        self.configurations = Configurations(configuration, index, ())
+        self.own_digests = OwnDigests()  # The state they were made of is replaced.
+        self._reconfigured()
+
+    def distrust(self, reason: str) -> None:
+        """Stop counting on the own store; nothing but an operator or a new store ends that (14.6)."""
+        self.quarantine = reason
+        if reason and self.role is not Role.FOLLOWER:
+            self.become_follower(self.term, NOBODY)
 
     def retry_election_soon(self) -> None:
         """Draw a short deadline after a lost round: random(0, E / 2) (E10)."""
@@ -122,3 +191,14 @@ class Member:
         if index > self.commit_index:
             ensure(index <= self.log.last_index, "I16", f"commit {index} beyond the log")
             self.commit_index = index
+            self.configurations.committed(index)
+
+    def _reconfigured(self) -> None:
+        """Reckon anew what the newest configuration says of this member."""
+        configuration = self.configuration
+        own = configuration.find(self.member_id)
+        if own is not None:
+            self._belonged, self.told_removed = True, False
+        self._preference = NEVER_LEADS if own is None else own.preference
+        best = max((member.preference for member in configuration.members if member.votes), default=0)
+        self._lateness = max(0, best - self._preference)

@@ -9,44 +9,47 @@ import logging
 import secrets
 import sys
 import time
-from typing import Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
 
-from primacy.consensus.v1 import consensus_pb2_grpc as pb_grpc
-
-from services.consensus.app import ConsensusApp
-from services.consensus.channels import open_peer_channel
+from services.consensus.api import Api
+from services.consensus.app import ConsensusApp, Who
+from services.consensus.chores import Acquaintance
 from services.consensus.core import RaftCore
+from services.consensus.forward import MethodTable
+from services.consensus.greeting import Self
+from services.consensus.group_agreements import GroupAgreements
+from services.consensus.group_changes import GroupChanges
+from services.consensus.group_settings import FIRST_GROUP_VERSION, MAX_GROUP_VERSION
+from services.consensus.lease_holders import LeaseHolders
 from services.consensus.machine import Machine
 from services.consensus.member_loop import MemberLoop
 from services.consensus.model import BootState
-from services.consensus.outputs import Outgoing
-from services.consensus.peers import Peers
-from services.consensus.ports import Report, Store, StoredState
-from services.consensus.raft_server import Greeting, RaftServicer, VoteDesk
-from services.consensus.server import (
-    ERRORS,
-    RAFT_SERVICES,
-    SERVICES,
-    GroupServicer,
-    JournalServicer,
-    LeaseServicer,
-    RegistryServicer,
-)
+from services.consensus.ports import Report, Store, StoredState, Witness
+from services.consensus.readiness import Readiness
+from services.consensus.server import DOMAIN, ERRORS
 from services.consensus.settings import ConsensusSettings, nanoseconds
 from services.consensus.store_health import StoreWatch
 from services.consensus.store_writer import StoreWriter
+from services.consensus.succession import Succession
+from services.consensus.trace import Trace
+from services.consensus.transport import PeerTransport
+from services.consensus.upkeep import SilentSessions, Upkeep
+from services.consensus.witnesses import Witnesses
 from services.shared.runtime.clock import boot_id, boottime_ns
 from services.shared.runtime.errors import DomainError
-from services.shared.runtime.grpc_server import GrpcServer
+
+if TYPE_CHECKING:
+    from services.consensus.metrics import MemberMetrics
 
 log = logging.getLogger(__name__)
 
-DOMAIN: Final = "consensus.primacy"
-LEADER_HEALTH: Final = "primacy.leader"
-"""Health name that serves on the member which leads with a valid lease."""
+STOP_S: Final = 9.5
+"""Longest a graceful stop takes; the next three are its parts, with something to spare (8.5)."""
+_HANDOVER_S: Final = 6.0
+_SETTLE_S: Final = 0.5
 _STOP_GRACE_S: Final = 0.5
-_FLUSH_S: Final = 5.0
-_HOUSEKEEPING_S: Final = 0.25
+_FLUSH_S: Final = 2.5
 _SWITCH_INTERVAL_S: Final = 0.0005
 _GC_THRESHOLDS: Final = (50_000, 50, 100)
 
@@ -66,10 +69,25 @@ class Node:
         self._settings = settings
         self._store = store
         member = settings.member
-        vote_s = settings.election_min.total_seconds() / 2
         boot = BootState(
-            stored.hard_state, stored.entries, stored.mark.applied_index, configuration=settings.configuration()
+            stored.hard_state,
+            stored.entries,
+            stored.mark.applied_index,
+            stored.log_mark,
+            stored.mark.configuration,
+            stored.mark.configuration_index,
+            stored.quarantine,
         )
+        self._group_id = stored.group_id
+        self._incarnation = stored.incarnation
+        self._trace_file = None if settings.trace_file is None else settings.trace_file.open("ab", buffering=0)
+        trace = None if self._trace_file is None else Trace(member.member_id, self._trace_file.write)
+        if trace is not None:
+            trace.booted(boottime_ns(), boot)
+        self._metrics = _metrics() if settings.metrics_listen else None
+        witnesses: list[Witness] = [] if trace is None else [trace]
+        if self._metrics is not None:
+            witnesses.append(self._metrics.witness)
         core = RaftCore(settings.core(), boot, secrets.randbits(63), boottime_ns())
         self.loop = MemberLoop(
             core,
@@ -78,37 +96,56 @@ class Node:
             tick_ns=nanoseconds(settings.tick),
             watch=StoreWatch(nanoseconds(settings.store_slow), nanoseconds(settings.store_stall)),
             clock=boottime_ns,
-            wall_clock=lambda: time.time_ns() // 1_000_000,
+            wall_clock=wall_clock_ms,
             halt=self._halt,
+            group_id=lambda: self._group_id,
+            retention=settings.retention(),
+            trace=Witnesses(*witnesses) if witnesses else None,
         )
+        methods = MethodTable()
+        self._transport = PeerTransport(
+            settings,
+            Self(
+                member.member_id,
+                stored.incarnation,
+                boot_id(),
+                member.raft_endpoint,
+                (FIRST_GROUP_VERSION, MAX_GROUP_VERSION),
+            ),
+            stored.group_id,
+            self.loop,
+            methods,
+            ERRORS,
+            DOMAIN,
+            adopt=self._adopt_group,
+        )
+        forwarder = self._transport.forwarder
         self.app = ConsensusApp(
             self.loop,
-            {listed.member_id: listed for listed in settings.group},
-            member.member_id,
+            Who(member.member_id, member.name),
+            settings.timing(),
             commit_s=settings.commit_timeout.total_seconds(),
-            ttl_s=settings.session_ttl.total_seconds(),
+            read_index=forwarder.read_index,
         )
-        names = {listed.member_id: listed.name for listed in settings.group}
-        greeting = Greeting(settings.group_id, member.member_id, stored.incarnation, boot_id(), names)
-        desk = VoteDesk()
-        self._peers = Peers(
-            {listed.member_id: listed.raft_endpoint for listed in settings.group if listed != member},
-            lambda endpoint: open_peer_channel(endpoint, settings),
-            greeting.make,
-            self.loop.receive,
-            self.loop.unreachable,
-            vote_s,
-            desk.answer,
+        self._changes = GroupChanges(self.app, drain_s=settings.transfer_drain.total_seconds())
+        agreements = GroupAgreements(self.app, self._changes, self._versions)
+        self._holders = holders = LeaseHolders(self.app, ttl_s=settings.session_ttl.total_seconds())
+        readiness = Readiness(nanoseconds(settings.readiness_grace), boottime_ns())
+        self._api = Api(settings, self.app, holders, self._changes, agreements, readiness, methods, forwarder)
+        self._upkeep = Upkeep(
+            self.app,
+            holders,
+            self._changes,
+            readiness,
+            Succession(nanoseconds(settings.election_min), nanoseconds(settings.preference_stable), grace_ns=0),
+            SilentSessions(nanoseconds(settings.session_ttl)),
+            self._acquainted,
+            wall_clock_ms,
+            auto_promote=settings.auto_promote,
         )
-        self._writer = StoreWriter(store, _Reporter(asyncio.get_running_loop(), self.loop))
-        self._raft = GrpcServer(settings, DOMAIN, ERRORS, RAFT_SERVICES)
-        servicer = RaftServicer(greeting, desk, self.loop.receive, self._peers.heard, vote_s)
-        pb_grpc.add_RaftServiceServicer_to_server(servicer, self._raft.grpc)
-        self._api = GrpcServer(settings, DOMAIN, ERRORS, SERVICES)
-        pb_grpc.add_GroupServiceServicer_to_server(GroupServicer(self.app), self._api.grpc)
-        pb_grpc.add_LeaseServiceServicer_to_server(LeaseServicer(self.app, boot_id()), self._api.grpc)
-        pb_grpc.add_RegistryServiceServicer_to_server(RegistryServicer(self.app), self._api.grpc)
-        pb_grpc.add_JournalServiceServicer_to_server(JournalServicer(self.app), self._api.grpc)
+        self._writer = StoreWriter(
+            store, _Reporter(asyncio.get_running_loop(), self.loop), settings.store_fatal.total_seconds()
+        )
         self._tasks: list[asyncio.Task[None]] = []
 
     def listen(self) -> tuple[int, int]:
@@ -118,60 +155,76 @@ class Node:
             RuntimeError: An address is taken or not ours.
             UnsafeListener: Off loopback without TLS.
         """
-        return self._api.listen(self._settings.listen), self._raft.listen(self._settings.raft_listen)
+        return self._api.listen(), self._transport.listen()
 
     async def start(self) -> None:
-        """Start to take part in the group and to answer."""
+        """Start to take part in the group and to answer.
+
+        Raises:
+            OSError: Metrics cannot be served where they are to be.
+        """
+        if self._metrics is not None:
+            await self._metrics.listen(self._settings.metrics_listen)
         self._writer.start()
-        self.loop.start(self._writer, self)
-        await self._raft.start()
+        self.loop.start(self._writer, self._transport)
+        await self._transport.start()
         await self._api.start()
-        await self._raft.set_all_serving(serving=True)
         self._tasks = [
-            asyncio.create_task(self._peers.run()),
-            asyncio.create_task(self._keep_health()),
-            asyncio.create_task(self._keep_sessions()),
+            asyncio.create_task(self._transport.run()),
+            asyncio.create_task(self._api.keep_health()),
+            asyncio.create_task(self._upkeep.run()),
+            *([asyncio.create_task(self._metrics.run(self.app, self._holders))] if self._metrics is not None else []),
         ]
         _quiet_collector()
 
     async def stop(self) -> None:
-        """Refuse new calls, end streams, write what is queued, close the store."""
-        await self._api.set_all_serving(serving=False)
-        await self._api.set_serving(LEADER_HEALTH, serving=False)
+        """Say so, hand leadership over, refuse new calls, end streams, write what is queued, close the store (8.5)."""
+        await self._api.stop_serving()
+        await self._hand_over()
         self.loop.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.wait(self._tasks, timeout=_STOP_GRACE_S)
-        await asyncio.gather(self._api.grpc.stop(_STOP_GRACE_S), self._raft.grpc.stop(None))
-        await asyncio.to_thread(self._writer.stop, _FLUSH_S)
-        self._store.close()
+        await asyncio.gather(self._api.stop(_STOP_GRACE_S), self._transport.stop())
+        if await asyncio.to_thread(self._writer.stop, _FLUSH_S):
+            self._store.close()
+        if self._trace_file is not None:
+            self._trace_file.close()
 
-    def send(self, outgoing: Outgoing) -> None:
-        """Send a message to a peer."""
-        self._peers.send(outgoing)
+    async def _hand_over(self) -> None:
+        """Have another member lead, so that writers need not wait for an election (8.5)."""
+        if not self.app.leads or len(self.loop.configuration.voters) < 2:
+            return
+        try:
+            async with asyncio.timeout(_HANDOVER_S):
+                handover = await self._changes.transfer()
+                await self._see_through(handover.term)
+            log.info("consensus.handed_over", extra={"member": handover.leader and handover.leader.member_id})
+        except (DomainError, TimeoutError) as error:
+            log.warning("consensus.not_handed_over", extra={"problem": str(error)})
+
+    async def _see_through(self, term: int) -> None:
+        """Help the successor to its first commit: a third member may be slow, or down."""
+        loop = self.loop
+        while loop.machine.mark.applied_term < term and await loop.applied.wait_beyond(loop.applied.count, _SETTLE_S):
+            pass
+
+    def _acquainted(self) -> Mapping[int, Acquaintance]:
+        """Return what each member said of itself in its newest hello."""
+        introductions = self._transport.greeting.introductions.values()
+        said = {each.member_id: Acquaintance(each.incarnation, each.group_versions[1]) for each in introductions}
+        return {**said, self.app.who.member_id: Acquaintance(self._incarnation, MAX_GROUP_VERSION)}
+
+    def _versions(self) -> Mapping[int, int]:
+        return {member_id: known.version for member_id, known in self._acquainted().items()}
 
     def _halt(self, exit_code: int, why: str) -> None:
         if not self.halted.done():
             self.halted.set_result((exit_code, why))
 
-    async def _keep_health(self) -> None:
-        told: tuple[bool, bool] | None = None
-        signal = self.loop.leader_changed
-        while True:
-            count = signal.count
-            now = self.loop.watch.health.usable, self.loop.leads_with_lease()
-            if now != told:
-                told = now
-                await self._api.set_all_serving(serving=now[0])
-                await self._api.set_serving(LEADER_HEALTH, serving=now[1])
-            await signal.wait_beyond(count, _HOUSEKEEPING_S)
-
-    async def _keep_sessions(self) -> None:
-        while True:
-            await asyncio.sleep(_HOUSEKEEPING_S)
-            # A refusal means that another member leads by now, or that the next round succeeds.
-            with contextlib.suppress(DomainError):
-                await self.app.expire_silent_sessions()
+    def _adopt_group(self, group_id: str) -> None:
+        self._group_id = group_id
+        self.loop.adopt_group(group_id)
 
 
 class _Reporter:
@@ -185,6 +238,18 @@ class _Reporter:
         # The loop is closed when the process ends while the last write is under way.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._member.report, report)
+
+
+def _metrics() -> MemberMetrics:
+    # Here, so that who does not want metrics does not load what they need: 10 MB.
+    from services.consensus.metrics import MemberMetrics
+
+    return MemberMetrics(boottime_ns)
+
+
+def wall_clock_ms() -> int:
+    """Return Unix milliseconds (T4)."""
+    return time.time_ns() // 1_000_000
 
 
 def _quiet_collector() -> None:

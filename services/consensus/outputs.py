@@ -159,7 +159,11 @@ class TransferOutcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class TransferResult:
-    """Answers a `TransferRequested`; `leader` is the target chosen, `NOBODY` if none was."""
+    """Answers a `TransferRequested`.
+
+    Attributes:
+        leader: DONE: who leads now. Else the target chosen, `NOBODY` if none was.
+    """
 
     waiter: int
     outcome: TransferOutcome
@@ -273,6 +277,7 @@ class CoreStatus:
         quorum_have: Voters heard within E, itself included; a follower counts its leader and itself.
         quorum_need: Majority of the voters.
         mark: What compaction or a snapshot replaced.
+        log_bytes: Size of the log behind it.
         configuration: The newest in the log (M1).
         quarantine: Why this member distrusts its store; empty = it does not.
         removed: This member was taken out of the group (M7).
@@ -297,6 +302,7 @@ class CoreStatus:
     quorum_need: int
     store_health: StoreHealth
     mark: LogMark = START
+    log_bytes: int = 0
     configuration: Configuration = NO_MEMBERS
     configuration_index: int = 0
     quarantine: str = ""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final, TypeVar
 
 import grpc
 from primacy.consensus.v1 import consensus_pb2 as pb
@@ -14,71 +13,20 @@ from primacy.consensus.v1 import consensus_pb2_grpc as pb_grpc
 from services.consensus.convert_raft import (
     MalformedFrame,
     message_of,
+    timeout_now_from_proto,
     vote_request_from_proto,
     vote_response_to_proto,
 )
+from services.consensus.forward import ForwardDesk
+from services.consensus.greeting import Greeting, Introduction, PeerRefused
 from services.consensus.messages import Message, PreVoteResponse, VoteResponse
-from services.shared.runtime.errors import DependencyUnavailable, DomainError
+from services.consensus.snapshot_transfer import SnapshotReceiver
+from services.shared.runtime.errors import DependencyUnavailable
 
-PROTOCOL: Final = 1
+T = TypeVar("T")
 
-
-@dataclass
-class PeerRefused(DomainError):
-    """A caller that is not a member of this group, or not one this member can talk to (W1)."""
-
-    problem: str
-
-    def __str__(self) -> str:
-        return self.problem
-
-
-class Greeting:
-    """Makes and checks the first frame of a stream."""
-
-    def __init__(self, group_id: str, member_id: int, incarnation: str, boot_id: str, names: Mapping[int, str]) -> None:
-        """Take who this member is, and the names of all members by id."""
-        self._group_id = group_id
-        self._member_id = member_id
-        self._incarnation = incarnation
-        self._boot_id = boot_id
-        self._names = names
-
-    def make(self, to_member_id: int, lane: pb.Hello.Lane.ValueType) -> pb.Hello:
-        """Return the hello to a member."""
-        return pb.Hello(
-            protocol_min=PROTOCOL,
-            protocol_max=PROTOCOL,
-            group_id=self._group_id,
-            member_id=self._member_id,
-            to_member_id=to_member_id,
-            incarnation=self._incarnation,
-            boot_id=self._boot_id,
-            lane=lane,
-        )
-
-    def check(self, hello: pb.Hello, certified_names: frozenset[str] | None) -> int:
-        """Return who speaks.
-
-        Args:
-            hello: What it says of itself.
-            certified_names: Names in its certificate; None without TLS.
-
-        Raises:
-            PeerRefused: Protocol, group, member, or certificate do not fit.
-        """
-        if not hello.protocol_min <= PROTOCOL <= hello.protocol_max:
-            raise PeerRefused(f"protocol {hello.protocol_min}..{hello.protocol_max} is not spoken here, {PROTOCOL} is")
-        if hello.group_id != self._group_id:
-            raise PeerRefused(f"this is group {self._group_id}, not {hello.group_id}: do the lists of members differ?")
-        if hello.to_member_id != self._member_id:
-            raise PeerRefused(f"this is member {self._member_id}, not {hello.to_member_id}: is its endpoint wrong?")
-        name = self._names.get(hello.member_id)
-        if name is None or hello.member_id == self._member_id:
-            raise PeerRefused(f"member {hello.member_id} is not another member of this group")
-        if certified_names is not None and name not in certified_names:
-            raise PeerRefused(f"the certificate is not that of member {name}")
-        return hello.member_id
+HELLO_S: Final = 2.0
+"""How long a stream may stay silent before its first frame."""
 
 
 class VoteDesk:
@@ -116,22 +64,38 @@ class RaftServicer(pb_grpc.RaftServiceServicer):
     def __init__(
         self,
         greeting: Greeting,
-        desk: VoteDesk,
+        votes: VoteDesk,
+        snapshots: SnapshotReceiver,
+        forwarded: ForwardDesk,
         receive: Callable[[Message], None],
-        heard: Callable[[int], None],
+        heard: Callable[[Introduction], None],
+        *,
         vote_timeout_s: float,
     ) -> None:
+        """Take what serves each call.
+
+        Args:
+            greeting: Decides who is let in.
+            votes: Brings answers of the core.
+            snapshots: Takes snapshots.
+            forwarded: Answers calls that members forward.
+            receive: Takes messages for the core.
+            heard: Told when a member opened a stream.
+            vote_timeout_s: Longest wait for the answer to a candidate.
+        """
         self._greeting = greeting
-        self._desk = desk
+        self._votes = votes
+        self._snapshots = snapshots
+        self._forwarded = forwarded
         self._receive = receive
         self._heard = heard
         self._vote_timeout_s = vote_timeout_s
 
-    async def Vote(self, request: pb.VoteRequest, context: Any) -> pb.VoteResponse:  # noqa: N802
+    async def Vote(self, request: pb.VoteRequest, context: Any) -> pb.VoteResponse:
         """Answer a candidate."""
         self._greeting.check(request.hello, certified_names(context))
         message = vote_request_from_proto(request)
-        future = self._desk.expect(message.sender, pre_vote=request.pre_vote, term=message.term)
+        future = self._votes.expect(message.sender, pre_vote=request.pre_vote, term=message.term)
         self._receive(message)
         await asyncio.wait((future,), timeout=self._vote_timeout_s)
         if not future.done() or future.cancelled():
@@ -139,21 +103,64 @@ class RaftServicer(pb_grpc.RaftServiceServicer):
             raise DependencyUnavailable("vote", "it did not become durable in time, or was asked for again")
         return vote_response_to_proto(future.result())
 
-    async def Append(  # noqa: N802
+    async def TimeoutNow(self, request: pb.TimeoutNowRequest, context: Any) -> pb.TimeoutNowResponse:
+        """Take over from a leader that has surrendered (8.1)."""
+        self._greeting.check(request.hello, certified_names(context))
+        self._receive(timeout_now_from_proto(request))
+        return pb.TimeoutNowResponse()
+
+    async def Append(
         self, request_iterator: AsyncIterator[pb.AppendRequest], context: Any
     ) -> AsyncIterator[pb.AppendResponse]:
         """Take a member's messages until its stream ends."""
-        first = await anext(request_iterator, None)
+        first = await first_of(request_iterator)
         if first is None:
             return
-        sender = self._greeting.check(first.hello, certified_names(context))
-        yield pb.AppendResponse(hello=self._greeting.make(sender, first.hello.lane))
-        self._heard(sender)
+        caller = self._greeting.check(first.hello, certified_names(context))
+        yield pb.AppendResponse(hello=self._greeting.make(caller.member_id, first.hello.lane))
+        self._heard(caller)
         async for frame in request_iterator:
             try:
-                self._receive(message_of(frame, sender))
+                message = message_of(frame, caller.member_id)
             except MalformedFrame as error:
                 raise PeerRefused(str(error)) from error
+            self._greeting.recheck(caller)
+            self._receive(message)
+
+    async def InstallSnapshot(
+        self, request_iterator: AsyncIterator[pb.InstallSnapshotRequest], context: Any
+    ) -> AsyncIterator[pb.InstallSnapshotResponse]:
+        """Take a snapshot."""
+        first = await first_of(request_iterator)
+        if first is None:
+            return
+        caller = self._greeting.check(first.hello, certified_names(context))
+        async for response in self._snapshots.receive(caller.member_id, first.snapshot, request_iterator):
+            yield response
+
+    async def Forward(
+        self, request_iterator: AsyncIterator[pb.ForwardRequest], context: Any
+    ) -> AsyncIterator[pb.ForwardResponse]:
+        """Answer calls that a member forwards."""
+        first = await first_of(request_iterator)
+        if first is None:
+            return
+        self._greeting.check(first.hello, certified_names(context))
+        async for response in self._forwarded.serve(request_iterator):
+            yield response
+
+
+async def first_of(requests: AsyncIterator[T]) -> T | None:
+    """Return the first frame of a stream; None when it ended without one.
+
+    Raises:
+        PeerRefused: It did not come in time.
+    """
+    try:
+        async with asyncio.timeout(HELLO_S):
+            return await anext(requests, None)
+    except TimeoutError:
+        raise PeerRefused(f"no hello within {HELLO_S:g} s") from None
 
 
 def certified_names(context: grpc.aio.ServicerContext[Any, Any]) -> frozenset[str] | None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from services.consensus.rows import REQUESTS, Change, Row, delete, put
+from services.consensus.rows import REQUESTS, Change, Row, RowsOf, delete, put
 
 TTL_MS: Final = 24 * 3600 * 1000
 MAX_REQUESTS: Final = 100_000
@@ -47,6 +47,10 @@ class RequestTable:
     def get(self, request_id: str) -> RequestRecord | None:
         """Return what a request did, if it is still remembered."""
         return self._records.get(request_id)
+
+    def rows(self) -> dict[str, Sequence[Row]]:
+        """Return the rows of the table."""
+        return {REQUESTS: RowsOf(tuple(self._records.values()), lambda record: record.to_row())}
 
     def remember(self, record: RequestRecord) -> tuple[Change, ...]:
         """Keep an answer and forget some that are too old or too many."""

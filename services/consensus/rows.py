@@ -7,9 +7,9 @@ the digest, so two members with equal digests have equal tables.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, overload
 
 Value = int | str | bytes | None
 Row = tuple[Value, ...]
@@ -33,7 +33,26 @@ RECOVERIES: Final = "state_recovery"
 STEPS: Final = "state_step"
 PRIMARIES: Final = "state_primary"
 REQUESTS: Final = "state_request"
+DOWNTIMES: Final = "state_downtime"
+MAINTENANCES: Final = "state_maintenance"
+PROMOTION_RULES: Final = "state_promotion_rule"
+TAGS: Final = "state_tag"
+POOLS: Final = "state_pool"
+CLUSTER_NAMES: Final = "state_cluster_name"
+POLICIES: Final = "state_policy"
+SETTINGS: Final = "state_setting"
+REVISIONS: Final = "state_revision"
+SESSIONS: Final = "state_session"
+SESSION_ANSWERS: Final = "state_session_answer"
+GROUP_SETTINGS: Final = "state_group_settings"
+GROUP_VERSIONS: Final = "state_group_version"
+REPLACEMENTS: Final = "state_replacement"
 
+_WRITTEN: Final = ("owner", "reason", "log_index", "write_ms")
+"""Last columns of every item of the registry."""
+
+SCHEMA_REVISION: Final = 1
+"""Grows with every release that changes `SHAPES`; a snapshot of a newer one is refused (N6)."""
 SHAPES: Final[dict[str, TableShape]] = {
     LEASES: TableShape(("name",), ("member_id", "session_id", "fencing_token", "grant_term", "live")),
     RECOVERIES: TableShape(
@@ -53,13 +72,42 @@ SHAPES: Final[dict[str, TableShape]] = {
     ),
     STEPS: TableShape(
         ("recovery_id", "number"),
-        ("phase", "fencing_token", "hold_ms", "data", "intent_ms", "end_ms", "log_index"),
+        ("phase", "fencing_token", "hold_ms", "data", "intent_ms", "end_ms", "log_index", "instance"),
     ),
     PRIMARIES: TableShape(
         ("cluster_id",),
         ("alias", "host", "port", "server_uuid", "epoch", "publish_ms", "recovery_id", "former", "log_index"),
     ),
     REQUESTS: TableShape(("request_id",), ("fingerprint", "log_index", "stamp_ms", "result")),
+    DOWNTIMES: TableShape(("scope",), ("begin_ms", "end_ms", *_WRITTEN)),
+    MAINTENANCES: TableShape(("scope",), ("maintenance_id", "begin_ms", "end_ms", *_WRITTEN)),
+    PROMOTION_RULES: TableShape(("instance",), ("rule", "end_ms", *_WRITTEN)),
+    TAGS: TableShape(("instance", "name"), ("value", *_WRITTEN)),
+    POOLS: TableShape(("name",), ("members", "end_ms", *_WRITTEN)),
+    CLUSTER_NAMES: TableShape(("cluster_id",), ("alias", "domain", *_WRITTEN)),
+    POLICIES: TableShape(
+        ("scope",),
+        (
+            "mode",
+            "loss",
+            "max_lost_transactions",
+            "fence_required",
+            "min_observers",
+            "without_observers",
+            "block_period_ms",
+            "end_ms",
+            *_WRITTEN,
+        ),
+    ),
+    SETTINGS: TableShape(("name",), ("value", *_WRITTEN)),
+    REVISIONS: TableShape(("name",), ("log_index",)),
+    SESSIONS: TableShape(("session_id",), ("owner", "acked_below", "last_index", "touch_ms")),
+    SESSION_ANSWERS: TableShape(("session_id", "sequence"), ("fingerprint", "result")),
+    GROUP_SETTINGS: TableShape(
+        ("id",), ("heartbeat_ns", "election_min_ns", "election_max_ns", "clock_drift_ppm", "log_index")
+    ),
+    GROUP_VERSIONS: TableShape(("id",), ("version", "log_index")),
+    REPLACEMENTS: TableShape(("replacement_id",), ("old_member_id", "new_member", "state", "log_index", "begin_index")),
 }
 
 
@@ -78,6 +126,32 @@ class Change:
     row: Row | None
 
 
+class RowsOf(Sequence[Row]):
+    """Rows of records that may live elsewhere, made only when they are looked at: a snapshot copies nothing twice."""
+
+    def __init__(self, records: Sequence[Any], to_row: Callable[[Any], Row]) -> None:
+        """Take records that never change, and how a row is made of one."""
+        self._records = records
+        self._to_row = to_row
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __iter__(self) -> Iterator[Row]:
+        return map(self._to_row, self._records)
+
+    @overload
+    def __getitem__(self, place: int) -> Row: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Row]: ...
+
+    def __getitem__(self, place: int | slice) -> Row | Sequence[Row]:
+        if isinstance(place, slice):
+            return RowsOf(self._records[place], self._to_row)
+        return self._to_row(self._records[place])
+
+
 def put(table: str, row: Row) -> Change:
     """Return the change that writes a row."""
     return Change(table, row[: len(SHAPES[table].key)], row)
@@ -91,8 +165,12 @@ def delete(table: str, key: Row) -> Change:
 def canonical(changes: Iterable[Change]) -> bytes:
     """Return changes in the one form that goes into the digest (A4)."""
     document = [(change.table, change.key, change.row) for change in changes]
-    return json.dumps(document, default=_hexadecimal, separators=(",", ":")).encode("ascii")
+    return _CANONICAL.encode(document).encode("ascii")
 
 
 def _hexadecimal(value: bytes) -> str:
     return value.hex()
+
+
+_CANONICAL: Final = json.JSONEncoder(default=_hexadecimal, separators=(",", ":"))
+"""Made once: `json.dumps` with arguments makes one for each call."""

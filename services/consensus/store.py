@@ -1,284 +1,228 @@
-"""One member's database: identity, vote, log, mark and state tables, in one transaction per batch (14).
+"""One member's database: identity, vote, log, marks and state tables, in one transaction per batch (14).
 
-SQLAlchemy Core makes schema, statements and connections; the hot statements go to the driver's connection, where Core
-would cost a fifth of the time.
+Beside it is a small file that says what the member has acknowledged (14.6). A store that is found damaged, or behind
+that file, is left as it was found: nothing that this member still receives may count, and what is left of its log may
+be needed by a person.
 """
 
 from __future__ import annotations
 
-import contextlib
-import time
-import uuid
-import zlib
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from services.consensus import migrations, tables
+from services.consensus.acknowledged_file import Acknowledged, AcknowledgedFile
+from services.consensus.backend import Backend
 from services.consensus.backend_sqlite import SqliteBackend
-from services.consensus.machine import Mark
-from services.consensus.model import MILLISECOND, Entry, EntryKind, HardState
-from services.consensus.ports import StoreBroken, StoredState, StoreError, StoreRefused
-from services.consensus.rows import SHAPES, Change
+from services.consensus.configuration import NO_MEMBERS, Configuration
+from services.consensus.database import Database
+from services.consensus.model import START
+from services.consensus.ports import StoreBroken, StoredState, StoreRefused
+from services.consensus.store_birth import Identity, prepare_schema
+from services.consensus.store_reading import Reading, oldest_row, read_standing, read_store
+from services.consensus.store_standing import Standing
+from services.consensus.store_statements import Statements
 from services.consensus.store_write import StoreWrite
 
-EXIT_STORE: Final = 74
-"""Exit code of a process whose store cannot be used (sysexits.h, EX_IOERR)."""
+FORGET_ROWS: Final = 1_000
+"""Log rows that one transaction deletes (N1)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
-    """Whom a store belongs to."""
+class StoreOptions:
+    """How to open a store.
 
-    group_id: str
-    member_id: int
+    Attributes:
+        bootstrap: Configuration a blank store begins with; `NO_MEMBERS` = the member joins a group (18.1).
+        allow_volatile: Accept a file system that forgets.
+        acknowledged_file: Where the file of 14.6 is; None = beside the database.
+        timeout_s: Longest wait for a database server, seconds.
+        ballast: Bytes to keep in reserve against a full disk (14.5); 0 = none.
+        room: Bytes that must be free to go on after it was full.
+    """
+
+    bootstrap: Configuration = NO_MEMBERS
+    allow_volatile: bool = False
+    acknowledged_file: Path | None = None
+    timeout_s: float = 1.0
+    ballast: int = 0
+    room: int = 0
 
 
-def open_store(url: str, identity: Identity, *, allow_volatile: bool = False) -> SqlStore:
+def open_store(url: str, identity: Identity, options: StoreOptions = StoreOptions()) -> SqlStore:
     """Open a member's store, making or migrating it where needed.
 
     Args:
         url: `sqlite:///file` or `mysql://user:password@host:port/schema`.
         identity: Whose it must be.
-        allow_volatile: Accept a file system that forgets.
+        options: How to open it.
 
     Raises:
         StoreRefused: It may not be used.
         StoreError: It cannot be used.
     """
+    backend = make_backend(url, identity.member_id, options)
+    acknowledged = options.acknowledged_file or backend.acknowledged_path
+    if not acknowledged.parent.is_dir():
+        raise StoreRefused(f"acknowledged_file: there is no directory {acknowledged.parent}")
+    database = Database(backend)
+    try:
+        statements = Statements(database.dialect)
+        prepare_schema(database, statements, identity, options.bootstrap)
+    except BaseException:
+        database.close()
+        raise
+    return SqlStore(database, statements, AcknowledgedFile(acknowledged))
+
+
+def make_backend(url: str, member_id: int, options: StoreOptions) -> Backend:
+    """Return the adapter for a database, which is not touched yet.
+
+    Raises:
+        StoreRefused: There is none, or the place is not fit.
+    """
     parsed = sa.make_url(url)
     if parsed.get_backend_name() == "sqlite":
-        return SqlStore(SqliteBackend(parsed, allow_volatile=allow_volatile), identity)
+        return SqliteBackend(parsed, allow_volatile=options.allow_volatile, ballast=options.ballast, room=options.room)
     if parsed.get_backend_name() in ("mysql", "mariadb"):
         from services.consensus.backend_mysql import MySqlBackend
 
-        return SqlStore(MySqlBackend(parsed, identity.member_id), identity)
+        return MySqlBackend(parsed, member_id, options.timeout_s)
     raise StoreRefused(f"store_url: {parsed.get_backend_name()} is not supported, use sqlite or mysql")
 
 
 class SqlStore:
     """A store on one connection, used by one thread at a time."""
 
-    def __init__(self, backend: Any, identity: Identity) -> None:
-        """Open it; see `open_store`."""
-        self._backend = backend
-        self._identity = identity
-        self._backend.claim()
-        with contextlib.ExitStack() as undo:
-            undo.callback(self._backend.release)
-            self._engine = sa.create_engine(backend.url, poolclass=sa.NullPool, **backend.engine_options)
-            undo.callback(self._engine.dispose)
-            sa.event.listen(self._engine, "begin", lambda opened: opened.exec_driver_sql(backend.begin_statement))
-            self._connection = self._connect()
-            undo.callback(self._connection.close)
-            self._raw: Any = self._connection.connection.driver_connection
-            self._statements = _Statements(self._engine.dialect)
-            self._migrate()
-            undo.pop_all()
+    def __init__(self, database: Database, statements: Statements, acknowledged: AcknowledgedFile) -> None:
+        """Take what `open_store` has prepared."""
+        self._database = database
+        self._statements = statements
+        self._acknowledged = acknowledged
+        self._standing: Standing | None = None
+        self._intended: Standing | None = None
+        self._compact_to = START
+        self._forgotten_to = 0
+        self._quarantined = False
 
     def load(self) -> StoredState:
         """Check everything and return it (S7); see the port."""
-        try:
-            self._backend.check(self._raw)
-            with self._connection.begin():
-                return self._read()
-        except sa.exc.DBAPIError as error:
-            raise self._backend.translate(_cause(error)) from error
+        backend = self._database.backend
+        damage = self._damage()
+        reading = self._database.transaction(lambda cursor: read_store(cursor, self._statements, backend.translate))
+        standing = reading.standing
+        present = _acknowledged(standing)
+        forgotten = self._database.act(lambda _: self._acknowledged.forgotten(present))
+        problems = [problem for problem in (damage, *reading.problems, forgotten) if problem]
+        self._standing, self._quarantined = standing, bool(problems)
+        if not problems:
+            oldest = self._database.transaction(oldest_row)
+            self._forgotten_to = min(oldest - 1, standing.log_mark.index) if oldest else standing.log_mark.index
+            self._database.act(lambda _: self._acknowledged.begin(present))
+            self._database.act(lambda _: backend.begin_service())
+        server_uuid = self._database.act(backend.server_uuid)
+        return _stored_state(reading, "; ".join(problems), server_uuid)
 
     def write(self, write: StoreWrite, *, again: bool = False) -> None:
         """Write in one durable transaction; see the port."""
-        truncate_from = write.truncate_from
-        if again and write.entries:
-            truncate_from = min(truncate_from or write.entries[0].index, write.entries[0].index)
-        self._transaction(lambda cursor: self._statements.write(cursor, write, truncate_from))
+        if self._quarantined:
+            return
+        if not again:
+            self._intended = None
+        if write.compact_to is not None and write.compact_to.index > self._compact_to.index:
+            self._compact_to = write.compact_to
+        after = self._database.transaction(lambda cursor: self._write(cursor, write, again=again))
+        self._standing = after
+        if write.install is not None:
+            self._forgotten_to = after.log_mark.index
+        self._database.act(lambda _: self._acknowledged.advance(after.hard_state.current_term, after.last_index))
 
     def probe(self) -> None:
         """Write durably without meaning; see the port."""
-        self._transaction(lambda cursor: cursor.execute(self._statements.probe))
+        if not self._quarantined:
+            self._database.transaction(lambda cursor: cursor.execute(self._statements.probe))
 
     def reconnect(self) -> None:
         """Connect anew; see the port."""
-        self._connection.invalidate()
-        self._connection.close()
-        self._connection = self._connect()
-        self._raw = self._connection.connection.driver_connection
+        self._database.reconnect()
 
-    def tidy(self) -> None:
+    def tidy(self, *, idle: bool) -> bool:
         """Keep the database small and fast; see the port."""
-        try:
-            self._backend.tidy(self._raw)
-        except Exception as error:
-            raise self._backend.translate(error) from error
+        if self._quarantined:
+            return False
+        more = self._forget()
+        self._database.act(lambda raw: self._database.backend.tidy(raw, idle=idle and not more))
+        return more
+
+    def relieve(self) -> None:
+        """Free what can be freed; see the port."""
+        self._database.act(self._database.backend.relieve)
+        while self._forget():
+            pass
+        self._database.act(self._database.backend.relieve)
+
+    def has_room(self) -> bool:
+        """Tell whether there is space again; see the port."""
+        return self._database.backend.has_room()
 
     def close(self) -> None:
         """Let the database go."""
-        self._connection.close()
-        self._engine.dispose()
-        self._backend.release()
+        self._acknowledged.close()
+        self._database.close()
 
-    def _connect(self) -> sa.Connection:
+    def _damage(self) -> str:
         try:
-            connection = self._engine.connect()
-        except sa.exc.DBAPIError as error:
-            raise self._backend.translate(_cause(error)) from error
-        try:
-            self._backend.prepare(connection.connection.driver_connection)
-        except StoreError:
-            connection.close()
-            raise
-        except Exception as error:
-            connection.close()
-            raise self._backend.translate(error) from error
-        return connection
+            return self._database.act(self._database.backend.check)
+        except StoreBroken as error:
+            return str(error)
 
-    def _migrate(self) -> None:
-        try:
-            with self._connection.begin():
-                migrations.upgrade(self._connection)
-                self._check_identity()
-        except migrations.NewerSchema as error:
-            raise StoreRefused(str(error)) from error
-        except sa.exc.DBAPIError as error:
-            raise self._backend.translate(_cause(error)) from error
+    def _write(self, cursor: Any, write: StoreWrite, *, again: bool) -> Standing:
+        before = self._stands()
+        if again:
+            found = read_standing(cursor)
+            if found == self._intended:
+                return found
+            if found != before:
+                raise StoreBroken(f"the store is neither as before the lost commit nor as after it: {found}")
+        after = self._statements.write(cursor, write, before, self._compact_to)
+        # The file never says more than the database has, whenever the power goes.
+        self._acknowledged.take_back(after.last_index)
+        self._intended = after
+        return after
 
-    def _check_identity(self) -> None:
-        found = self._connection.execute(sa.select(tables.raft_member)).one_or_none()
-        if found is None:
-            self._connection.execute(
-                tables.raft_member.insert().values(
-                    id=1,
-                    group_id=self._identity.group_id,
-                    member_id=self._identity.member_id,
-                    incarnation=str(uuid.uuid4()),
-                    create_ms=time.time_ns() // MILLISECOND,
-                    probe_count=0,
-                )
-            )
-        elif (found.group_id, found.member_id) != (self._identity.group_id, self._identity.member_id):
-            raise StoreRefused(
-                f"the store belongs to member {found.member_id} of group {found.group_id}, not to member "
-                f"{self._identity.member_id} of group {self._identity.group_id}: is store_url that of another member, "
-                "or did `members` change?"
-            )
+    def _forget(self) -> bool:
+        """Delete some of the rows that are not part of the log any more; return whether there are others."""
+        end = self._stands().log_mark.index
+        if self._forgotten_to >= end:
+            return False
+        up_to = min(end, self._forgotten_to + FORGET_ROWS)
+        self._database.transaction(lambda cursor: self._statements.forget(cursor, up_to))
+        self._forgotten_to = up_to
+        return up_to < end
 
-    def _read(self) -> StoredState:
-        member = self._connection.execute(sa.select(tables.raft_member)).one()
-        entries = tuple(_checked_entries(self._connection.execute(_all_rows(tables.raft_log))))
-        mark = self._read_mark()
-        last_index = entries[-1].index if entries else 0
-        if mark.applied_index > last_index:
-            raise StoreBroken(f"applied_index {mark.applied_index} is above the last log index {last_index}")
-        rows = {
-            name: [tuple(row) for row in self._connection.execute(_all_rows(table))]
-            for name, table in tables.STATE_TABLES.items()
-        }
-        return StoredState(member.incarnation, self._read_vote(), entries, mark, rows)
-
-    def _read_vote(self) -> HardState:
-        vote = self._connection.execute(sa.select(tables.raft_vote)).one_or_none()
-        if vote is None:
-            return HardState()
-        return HardState(vote.current_term, vote.voted_for, vote.promise_max_ms * MILLISECOND)
-
-    def _read_mark(self) -> Mark:
-        mark = self._connection.execute(sa.select(tables.raft_mark)).one_or_none()
-        if mark is None:
-            return Mark()
-        return Mark(mark.applied_index, mark.applied_term, mark.machine_time_ms, bytes(mark.state_digest))
-
-    def _transaction(self, work: Any) -> None:
-        try:
-            cursor = self._raw.cursor()
-            cursor.execute(self._backend.begin_statement)
-            work(cursor)
-            self._raw.commit()
-        except Exception as error:
-            self._roll_back()
-            raise self._backend.translate(error) from error
-
-    def _roll_back(self) -> None:
-        # A connection that cannot roll back has lost the transaction anyway.
-        with contextlib.suppress(Exception):
-            self._raw.rollback()
+    def _stands(self) -> Standing:
+        assert self._standing is not None, "load comes first"
+        return self._standing
 
 
-class _Statements:
-    """The hot statements, in the driver's own words."""
-
-    def __init__(self, dialect: sa.Dialect) -> None:
-        def text(statement: Any) -> str:
-            return str(statement.compile(dialect=dialect))
-
-        def replace(table: sa.Table) -> str:
-            # Both databases know REPLACE: these rows have no children and no counters.
-            return text(table.insert()).replace("INSERT INTO", "REPLACE INTO", 1)
-
-        log_index = tables.raft_log.c.log_index
-        self._insert = text(tables.raft_log.insert())
-        self._truncate = text(tables.raft_log.delete().where(log_index >= sa.bindparam("start")))
-        self._vote = replace(tables.raft_vote)
-        self._mark = replace(tables.raft_mark)
-        self._put = {name: replace(table) for name, table in tables.STATE_TABLES.items()}
-        self._delete = {
-            name: text(table.delete().where(*(table.c[key] == sa.bindparam(f"key_{key}") for key in SHAPES[name].key)))
-            for name, table in tables.STATE_TABLES.items()
-        }
-        count = tables.raft_member.c.probe_count
-        self.probe = text(tables.raft_member.update().values(probe_count=count + sa.literal_column("1")))
-
-    def write(self, cursor: Any, write: StoreWrite, truncate_from: int | None) -> None:
-        """Carry out a write, in the order of 14.1."""
-        if write.hard_state is not None:
-            cursor.execute(self._vote, _vote_row(write.hard_state))
-        if truncate_from is not None:
-            cursor.execute(self._truncate, (truncate_from,))
-        if write.entries:
-            cursor.executemany(self._insert, [_entry_row(entry) for entry in write.entries])
-        for change in write.changes:
-            self._change(cursor, change)
-        if write.mark is not None:
-            mark = write.mark
-            cursor.execute(self._mark, (1, mark.applied_index, mark.applied_term, mark.time_ms, mark.digest))
-
-    def _change(self, cursor: Any, change: Change) -> None:
-        if change.row is None:
-            cursor.execute(self._delete[change.table], change.key)
-        else:
-            cursor.execute(self._put[change.table], change.row)
+def _acknowledged(standing: Standing) -> Acknowledged:
+    member = standing.member
+    return Acknowledged(member.member_id, member.incarnation, standing.hard_state.current_term, standing.last_index)
 
 
-def _all_rows(table: sa.Table) -> sa.Select[Any]:
-    return sa.select(table).order_by(*table.primary_key.columns)
-
-
-def _vote_row(state: HardState) -> tuple[int, ...]:
-    # Rounded up: a promise is never remembered as shorter than it was.
-    return (1, state.current_term, state.voted_for, -(-state.promise_max_ns // MILLISECOND))
-
-
-def _entry_row(entry: Entry) -> tuple[object, ...]:
-    return (entry.index, entry.term, entry.kind.value, entry.stamp_ms, _checksum(entry), entry.data)
-
-
-def _checksum(entry: Entry) -> int:
-    head = f"{entry.index},{entry.term},{entry.kind.value},{entry.stamp_ms},".encode("ascii")
-    return zlib.crc32(entry.data, zlib.crc32(head))
-
-
-def _checked_entries(rows: Iterable[Sequence[Any]]) -> Iterable[Entry]:
-    for expected, (log_index, term, kind, stamp_ms, crc32, data) in enumerate(rows, start=1):
-        if log_index != expected:
-            raise StoreBroken(f"the log has a gap: entry {expected} is missing")
-        try:
-            entry = Entry(log_index, term, EntryKind(kind), stamp_ms, bytes(data))
-        except (TypeError, ValueError) as error:
-            raise StoreBroken(f"log entry {log_index} is damaged: {error}") from error
-        if _checksum(entry) != crc32:
-            raise StoreBroken(f"log entry {log_index} is damaged: its checksum is wrong")
-        yield entry
-
-
-def _cause(error: sa.exc.DBAPIError) -> Exception:
-    return error.orig if isinstance(error.orig, Exception) else error
+def _stored_state(reading: Reading, quarantine: str, server_uuid: str) -> StoredState:
+    standing = reading.standing
+    return StoredState(
+        standing.member.incarnation,
+        standing.hard_state,
+        reading.entries,
+        standing.mark,
+        reading.tables,
+        standing.log_mark,
+        quarantine,
+        standing.member.group_id,
+        server_uuid,
+        reading.audit,
+    )

@@ -1,7 +1,12 @@
-"""The one thread that writes and fsyncs: whatever queued while the last transaction ran is the next one (R9)."""
+"""The one thread that writes and fsyncs: whatever queued while the last transaction ran is the next one (R9).
+
+What fails in a way that may pass is tried again, the same write each time, since nothing after it may overtake it
+(14.5). An I/O error is never tried again: after a failed fsync nobody knows what is on the disk.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -10,6 +15,7 @@ from typing import Final
 
 from services.consensus.model import StoreHealth
 from services.consensus.ports import (
+    EXIT_STORE_LOST,
     Broken,
     Probed,
     Report,
@@ -18,12 +24,17 @@ from services.consensus.ports import (
     StoreError,
     StoreFull,
     StoreLost,
+    StoreRefused,
     Trouble,
     Written,
 )
 from services.consensus.store_write import StoreWrite, merge_writes
 
-_RETRY_S: Final = 0.2
+FATAL_S: Final = 60.0
+_RETRY_S: Final = 0.1
+_LONGEST_RETRY_S: Final = 2.0
+_IDLE_S: Final = 1.0
+"""Time without a write after which the store is tidied thoroughly."""
 _MAX_MERGED: Final = 1_024
 
 
@@ -35,19 +46,25 @@ class _Probe:
     """Asks for a probe write."""
 
 
+_Item = StoreWrite | _Probe | _Stop
+
+
 class StoreWriter:
     """Writes in the order of `submit`, several at a time, and reports what is durable."""
 
-    def __init__(self, store: Store, report: Callable[[Report], None]) -> None:
+    def __init__(self, store: Store, report: Callable[[Report], None], fatal_s: float = FATAL_S) -> None:
         """Make a writer that does not run yet.
 
         Args:
             store: Used by this thread alone from `start` on.
             report: Called on this thread.
+            fatal_s: Longest time without a database before the member ends (14.5), seconds.
         """
         self._store = store
         self._report = report
-        self._queue: queue.SimpleQueue[StoreWrite | _Probe | _Stop] = queue.SimpleQueue()
+        self._fatal_s = fatal_s
+        self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
+        self._next: _Item | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
 
@@ -63,36 +80,55 @@ class StoreWriter:
         """Queue a probe write."""
         self._queue.put(_Probe())
 
-    def stop(self, timeout_s: float) -> None:
-        """Finish what is queued, then end; gives up waiting after `timeout_s`."""
+    def stop(self, timeout_s: float) -> bool:
+        """Finish what is queued, then end; gives up waiting after `timeout_s`. False: it still uses the store."""
         self._queue.put(_Stop())
         self._stopping.set()
         self._thread.join(timeout_s)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
+        untidy_s: float | None = None
         try:
-            while self._turn():
-                if self._queue.empty():
-                    self._store.tidy()
+            while True:
+                try:
+                    item = self._take(untidy_s)
+                except queue.Empty:
+                    untidy_s = self._tidy(idle=True)
+                    continue
+                if not self._carry_out(item):
+                    return
+                untidy_s = self._tidy(idle=False)
+        except StoreRefused as error:
+            # Somebody else took the database while it was lost.
+            self._report(Broken(str(error), EXIT_STORE_LOST))
+        except StoreLost as error:
+            self._report(Broken(f"the database was not reached for {self._fatal_s:g} s: {error}", EXIT_STORE_LOST))
         except StoreError as error:
             self._report(Broken(str(error)))
 
-    def _turn(self) -> bool:
-        """Carry out everything queued up to now; False when told to stop."""
-        writes: list[StoreWrite] = []
-        item = self._queue.get()
-        while True:
-            if not isinstance(item, StoreWrite):
+    def _take(self, timeout_s: float | None) -> _Item:
+        if self._next is not None:
+            item, self._next = self._next, None
+            return item
+        return self._queue.get(timeout=timeout_s)
+
+    def _carry_out(self, item: _Item) -> bool:
+        """Do what was asked; False when told to stop."""
+        if isinstance(item, StoreWrite):
+            return self._write(self._with_followers(item))
+        return isinstance(item, _Probe) and self._probe()
+
+    def _with_followers(self, first: StoreWrite) -> Sequence[StoreWrite]:
+        """Return a write and those queued behind it that can be in its transaction."""
+        writes = [first]
+        while len(writes) < _MAX_MERGED and not self._queue.empty():
+            item = self._queue.get()
+            if not isinstance(item, StoreWrite) or item.install is not None:
+                self._next = item
                 break
             writes.append(item)
-            if self._queue.empty() or len(writes) >= _MAX_MERGED:
-                break
-            item = self._queue.get()
-        if writes and not self._write(writes):
-            return False
-        if isinstance(item, _Probe):
-            return self._probe()
-        return not isinstance(item, _Stop)
+        return writes
 
     def _write(self, writes: Sequence[StoreWrite]) -> bool:
         write = merge_writes(writes)
@@ -108,23 +144,49 @@ class StoreWriter:
         self._report(Probed(time.monotonic_ns() - started))
         return True
 
+    def _tidy(self, *, idle: bool) -> float | None:
+        """Tidy a bit; return after how much quiet to go on, in seconds, None = it is done."""
+        try:
+            if self._store.tidy(idle=idle):
+                return 0.0
+            return None if idle else _IDLE_S
+        except (StoreBusy, StoreFull, StoreLost):
+            return _IDLE_S  # The next write finds out what it means, and reports it.
+
     def _insist(self, work: Callable[[bool], None]) -> bool:
-        """Repeat the same work until it succeeds; False when told to stop before that."""
-        again = False
+        """Repeat the same work until it succeeds; False when told to stop before that.
+
+        Raises:
+            StoreLost: The database was away for too long.
+            StoreError: There is no point in trying again.
+        """
+        again, lost, lost_at, retry_s = False, False, 0.0, _RETRY_S
         while True:
             try:
-                if again:
+                if lost:
                     self._store.reconnect()
+                    lost = False
                 work(again)
                 return True
             except StoreBusy as error:
                 self._report(Trouble(StoreHealth.SLOW, str(error)))
             except StoreFull as error:
                 self._report(Trouble(StoreHealth.FULL, str(error)))
-                self._stopping.wait(_RETRY_S)
+                self._make_room()
             except StoreLost as error:
-                again = True
+                again, lost, lost_at = True, True, lost_at or time.monotonic()
+                if time.monotonic() - lost_at > self._fatal_s:
+                    raise
                 self._report(Trouble(StoreHealth.FAILED, str(error)))
-                self._stopping.wait(_RETRY_S)
+                self._stopping.wait(retry_s)
+                retry_s = min(2 * retry_s, _LONGEST_RETRY_S)
             if self._stopping.is_set():
                 return False
+
+    def _make_room(self) -> None:
+        """Free what can be freed, and wait until there is space to go on, or until told to stop."""
+        # What could be freed is; the next try shows what is the matter.
+        with contextlib.suppress(StoreBusy, StoreFull, StoreLost):
+            self._store.relieve()
+        while not self._stopping.wait(_RETRY_S) and not self._store.has_room():
+            pass

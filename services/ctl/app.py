@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import typer
 
+from services.ctl.commands.consensus import consensus
 from services.ctl.commands.discover import discover
 from services.ctl.commands.explain import explain
 from services.ctl.commands.findings import findings
@@ -15,6 +16,7 @@ from services.ctl.commands.plan import plan
 from services.ctl.commands.primaries import primaries
 from services.ctl.commands.recover import recover
 from services.ctl.commands.recoveries import recoveries
+from services.ctl.commands.registry import GROUPS
 from services.ctl.commands.status import status
 from services.ctl.commands.topology import topology
 from services.ctl.commands.up import up
@@ -45,3 +47,6 @@ app = typer.Typer(
 )
 for _command in _COMMANDS:
     app.command()(_command)
+app.add_typer(consensus)
+for _group in GROUPS:
+    app.add_typer(_group)

@@ -11,11 +11,13 @@ import uuid
 from primacy.recovery.v1 import recovery_pb2_grpc
 
 from services.recovery.app import RecoveryApp
+from services.recovery.audit import AuditFile, log_stop
 from services.recovery.consensus_client import ConsensusClient
 from services.recovery.execute import ExecutorSettings, MysqlExecutor
 from services.recovery.execute_steps import Limits
 from services.recovery.feeds import Feeds
 from services.recovery.lease_holder import LeaseHolder
+from services.recovery.presence import Presence
 from services.recovery.server import ERROR_DOMAIN, ERRORS, SERVICE_NAME, RecoveryServicer
 from services.recovery.settings import RecoverySettings
 from services.recovery.world import World
@@ -74,7 +76,15 @@ async def serve(settings: RecoverySettings, reach: ExecutorSettings) -> int:
         executor = MysqlExecutor(reach, utc_now)
         world = World()
         changed = asyncio.Event()
-        holder = LeaseHolder(consensus, str(uuid.uuid4()), boot_id(), boottime_ns, lambda: app.consider())
+        session_id = str(uuid.uuid4())
+        holder = LeaseHolder(
+            consensus,
+            session_id,
+            boot_id(),
+            boottime_ns,
+            changed=lambda: app.consider(),
+            able=lambda: feeds.serving,
+        )
         app = RecoveryApp(
             world,
             holder,
@@ -86,6 +96,7 @@ async def serve(settings: RecoverySettings, reach: ExecutorSettings) -> int:
             policy=settings.policy,
             block_period=settings.block_period,
             drain_timeout=settings.drain_timeout,
+            audit=AuditFile(settings.audit_file) if settings.audit_file is not None else log_stop,
         )
 
         def take_note() -> None:
@@ -101,6 +112,7 @@ async def serve(settings: RecoverySettings, reach: ExecutorSettings) -> int:
             take_note,
             lambda leads: holder.note_leadership(leads=leads),
         )
+        presence = Presence(consensus, session_id, lambda: feeds.serving)
         recovery_pb2_grpc.add_RecoveryServiceServicer_to_server(RecoveryServicer(app), server.grpc)
         await server.start()
         log.info("recovery.serving", extra={"port": port, "policy": settings.policy.value})
@@ -108,6 +120,7 @@ async def serve(settings: RecoverySettings, reach: ExecutorSettings) -> int:
             parts = (
                 app.run(),
                 holder.run(),
+                presence.run(),
                 report_health(server, feeds, changed),
                 *(each.run() for each in feeds.all),
             )

@@ -15,11 +15,13 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final, NoReturn, Protocol
 
+from services.recovery.audit import Audit
 from services.recovery.directory import found_primaries, returned_primaries, why_superseded
 from services.recovery.gates import RECOVERABLE, Circumstances, first_blocker
 from services.recovery.lease import LeaseGuard
 from services.recovery.machine import RecoveryMachine
 from services.recovery.model import (
+    AUTOMATIC,
     Blocked,
     Blocker,
     FailoverPlan,
@@ -65,6 +67,14 @@ class Lease(Protocol):
         """Whether it is held and has not run out."""
         ...
 
+    @property
+    def draining(self) -> bool:
+        """Whether leadership is being handed over: what runs may end its step, nothing else begins (section 8.1)."""
+        ...
+
+    def give_back(self) -> None:
+        """Give it back, soon; harmless when it is not held."""
+
     def guard(self) -> LeaseGuard | None:
         """Return a guard that pins it; None when it is not live."""
         ...
@@ -86,6 +96,7 @@ class RecoveryApp:
         policy: Policy,
         block_period: timedelta,
         drain_timeout: timedelta,
+        audit: Audit,
     ) -> None:
         """Put the parts together.
 
@@ -100,6 +111,7 @@ class RecoveryApp:
             policy: What may be done at all.
             block_period: Anti-flapping.
             drain_timeout: Default for how long a choice may take to apply what it received.
+            audit: Writes down what had to stop in the middle.
         """
         self.world = world
         self._lease = lease
@@ -111,6 +123,7 @@ class RecoveryApp:
         self._policy = policy
         self._block_period = block_period
         self._drain_timeout = drain_timeout
+        self._audit = audit
         self._work = RecoveryWork(self._consider_soon)
         self._since: dict[tuple[InstanceKey, Blocker], datetime] = {}
         self._changed = asyncio.Event()
@@ -142,6 +155,8 @@ class RecoveryApp:
 
     def _consider(self) -> None:
         self._note_blockers()
+        if self._lease.draining and self._work.idle:
+            self._lease.give_back()
         if not self._may_act or not self.world.ready:
             return
         if self._policy is Policy.ACT:
@@ -163,7 +178,7 @@ class RecoveryApp:
 
     @property
     def _may_act(self) -> bool:
-        return self._lease.live and self.world.leadership.local
+        return self._lease.live and not self._lease.draining and self.world.leadership.local
 
     def _may_fence(self, instance: Instance) -> bool:
         """Return whether a former primary that takes writes is dealt with now, not again and again."""
@@ -175,7 +190,7 @@ class RecoveryApp:
         return instance.downtime is None and (last is None or self._clock.now() > last + _FORMER_AGAIN)
 
     async def _recover(self, finding: Finding) -> None:
-        recovery = self._new_recovery(finding, str(uuid.uuid4()), "automatic")
+        recovery = self._new_recovery(finding, str(uuid.uuid4()), AUTOMATIC)
         await self._carry_through(recovery, self._block_period, self._drain_timeout)
 
     async def _fence(self, primary: Primary, instance: Instance) -> None:
@@ -224,7 +239,14 @@ class RecoveryApp:
 
     def _new_run(self, machine: RecoveryMachine, guard: LeaseGuard) -> RecoveryRun:
         return RecoveryRun(
-            machine, guard, self._journal, self._directory, self._executor, self._clock, lambda: self.world.snapshot
+            machine,
+            guard,
+            self._journal,
+            self._directory,
+            self._executor,
+            self._clock,
+            lambda: self.world.snapshot,
+            self._audit,
         )
 
     def _new_recovery(self, finding: Finding, recovery_id: str, started_by: str) -> Recovery:

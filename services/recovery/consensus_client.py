@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final, NoReturn, TypeVar
 
@@ -18,7 +19,16 @@ from services.recovery.convert import (
     step_record_to_proto,
 )
 from services.recovery.lease import LeaseState
-from services.recovery.model import AntiFlapping, Primary, Record, Recovery, RecoveryOpen, RecoveryUnknown, Step
+from services.recovery.model import (
+    AUTOMATIC,
+    AntiFlapping,
+    Primary,
+    Record,
+    Recovery,
+    RecoveryOpen,
+    RecoveryUnknown,
+    Step,
+)
 from services.recovery.ports import JournalRefused, JournalUnavailable, LeaseRefused
 from services.shared.runtime.errors import StaleFencingToken
 from services.shared.runtime.status import RemoteError, parse_error
@@ -30,6 +40,8 @@ LEASE: Final = "recovery"
 """Name of the lease under which servers are changed."""
 
 _WRITE_TIMEOUT_S: Final = 2.0
+_HELD: Final = frozenset({pb.KeepAliveResponse.STATE_LIVE, pb.KeepAliveResponse.STATE_DRAINING})
+"""Before leadership is handed over the running step ends in peace; consensus takes no intent for a further one."""
 _PASSING: Final = frozenset({"NOT_LEADER", "NO_LEADER", "OVERLOADED", "OUTCOME_UNKNOWN"})
 _PASSING_CODES: Final = (
     grpc.StatusCode.UNAVAILABLE,
@@ -58,6 +70,7 @@ class ConsensusClient:
             data=_data(recovery),
             block_period=duration_to_proto(block_period),
             steps=[step_record_to_proto(step) for step in steps],
+            automatic=recovery.started_by == AUTOMATIC,
         )
         response = await _call(recovery, self.records.RegisterRecovery(request, timeout=_WRITE_TIMEOUT_S))
         return record_from_proto(response.record)
@@ -140,16 +153,22 @@ class ConsensusClient:
             raise LeaseRefused(parse_error(error).reason, error.details() or "") from None
 
 
-def keep_alive_message(session_id: str, fencing_token: int) -> pb.KeepAliveRequest:
-    """Return the message that keeps a lease alive."""
-    return pb.KeepAliveRequest(name=LEASE, session_id=session_id, fencing_token=fencing_token)
+def keep_alive_message(session_id: str, fencing_token: int, *, able: bool) -> pb.KeepAliveRequest:
+    """Return the message that keeps a lease alive, and says whether this process could do its work (section 8.3)."""
+    return pb.KeepAliveRequest(name=LEASE, session_id=session_id, fencing_token=fencing_token, not_ready=not able)
+
+
+def presence_message(session_id: str, *, able: bool) -> pb.KeepAliveRequest:
+    """Return the message that says that this process is there, and whether it could do its work."""
+    return pb.KeepAliveRequest(name=LEASE, session_id=session_id, not_ready=not able)
 
 
 def lease_told(token: int, message: pb.KeepAliveResponse) -> LeaseState | None:
     """Return the lease as a message tells it; None = lost."""
-    if message.state != pb.KeepAliveResponse.STATE_LIVE:
+    if message.state not in _HELD:
         return None
-    return lease_from_proto(token, message.validity)
+    draining = message.state == pb.KeepAliveResponse.STATE_DRAINING
+    return replace(lease_from_proto(token, message.validity), draining=draining)
 
 
 def _data(recovery: Recovery) -> bytes:

@@ -270,6 +270,7 @@ def step_record_to_proto(step: Step) -> consensus_pb2.StepRecord:
         phase=_PHASES[step.state],
         hold=duration_to_proto(step.hold),
         data=step_to_proto(step).SerializeToString(),
+        instance="" if step.instance is None else str(step.instance),
     )
 
 

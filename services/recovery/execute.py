@@ -85,9 +85,18 @@ class _Slot:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.session: FencedSession | None = None
+        self.released = False
+        """The work it was for is over: a thread that comes back to it is too late."""
 
     def get(self, key: InstanceKey, settings: ConnectionSettings, token: int) -> FencedSession:
-        """Return an open session under a token; hold the lock."""
+        """Return an open session under a token; hold the lock.
+
+        Raises:
+            LeaseLost: The work is over.
+            MysqlError: The server does not answer, or refuses our account.
+        """
+        if self.released:
+            raise LeaseLost("the work was stopped")
         session = self.session
         if session is None or session.token != token or not session.is_open:
             self.drop()
@@ -130,7 +139,7 @@ class MysqlExecutor:
         with slot.lock:
             try:
                 slot.get(key, settings, token)
-            except MysqlError:
+            except (MysqlError, LeaseLost):
                 slot.drop()  # The step that needs it finds out by itself, and tells.
 
     async def carry_out(self, command: Command, guard: LeaseGuard, hold_until_ns: int | None) -> StepResult:
@@ -160,6 +169,8 @@ class MysqlExecutor:
                     slot.drop()
                     return _unreached(number, describe(error), sent, problem)
                 try:
+                    if command.held_until_ns is not None:
+                        session.take(guard, hold_until_ns, command.held_until_ns)
                     return _STEPS[kind](Work(command, session, guard, hold_until_ns, self._settings.limits, self._now))
                 except LeaseLost:
                     slot.drop()
@@ -210,6 +221,12 @@ class MysqlExecutor:
     def _slot(self, key: InstanceKey) -> _Slot:
         return self._slots.setdefault(key, _Slot())
 
+    def running(self, key: InstanceKey) -> str:
+        """Return the statement that was sent to an instance and has no answer yet; empty when there is none."""
+        slot = self._slots.get(key)
+        session = None if slot is None else slot.session
+        return "" if session is None else session.running
+
     def release(self, keys: Sequence[InstanceKey]) -> None:
         """Close the sessions of instances, so that their locks are given back; a running statement is aborted."""
         for key in keys:
@@ -218,6 +235,7 @@ class MysqlExecutor:
                 self._close(key, slot)
 
     def _close(self, key: InstanceKey, slot: _Slot) -> None:
+        slot.released = True
         if slot.lock.acquire(blocking=False):
             slot.drop()
             slot.lock.release()

@@ -35,6 +35,7 @@ class LeaseHolder:
         boot_id: str,
         clock_ns: Callable[[], int],
         changed: Callable[[], None],
+        able: Callable[[], bool],
     ) -> None:
         """Make a holder that holds nothing.
 
@@ -43,13 +44,16 @@ class LeaseHolder:
             session_id: UUID of this process.
             boot_id: Identity of this host's boot.
             clock_ns: `CLOCK_BOOTTIME` in nanoseconds.
-            changed: Told when the lease is gained, lost, or valid again after a lapse.
+            changed: Told when the lease is gained, lost, valid again after a lapse, or being handed over.
+            able: Returns whether this process could do its work.
         """
         self._client = client
         self._session_id = session_id
         self._boot_id = boot_id
         self._clock_ns = clock_ns
         self._changed = changed
+        self._able = able
+        self._giving_back: asyncio.Task[None] | None = None
         self._leads = asyncio.Event()
         self._state: LeaseState | None = None
 
@@ -68,10 +72,15 @@ class LeaseHolder:
             return False
         return self._clock_ns() + MARGIN_NS < state.valid_until_ns
 
+    @property
+    def draining(self) -> bool:
+        """Whether the lease is held, and leadership is being handed over: nothing new begins (section 8.1)."""
+        return self._state is not None and self._state.draining
+
     def guard(self) -> LeaseGuard | None:
-        """Return a guard that pins the lease as it is; None when it is not live."""
+        """Return a guard that pins the lease as it is; None when nothing may be begun under it."""
         state = self._state
-        if state is None or not self.live:
+        if state is None or state.draining or not self.live:
             return None
         return LeaseGuard(lambda: self._state, state, self._boot_id, self._clock_ns)
 
@@ -88,6 +97,11 @@ class LeaseHolder:
             log.info("recovery.lease_acquired", extra={"fencing_token": state.token, "lease_seq": state.lease_seq})
             self._set(state)
             await self._keep(state.token)
+
+    def give_back(self) -> None:
+        """Give the lease back, soon: leadership is being handed over, and nothing runs under it any more."""
+        if self._state is not None:
+            self._giving_back = asyncio.get_running_loop().create_task(self.release())
 
     async def release(self) -> None:
         """Give the lease back at the end, so that the next holder need not wait for this session to expire."""
@@ -118,7 +132,7 @@ class LeaseHolder:
 
     async def _speak(self, call: Any, token: int) -> None:
         while True:
-            await call.write(keep_alive_message(self._session_id, token))
+            await call.write(keep_alive_message(self._session_id, token, able=self._able()))
             await asyncio.sleep(_KEEP_ALIVE_S)
 
     async def _listen(self, call: Any, token: int) -> None:
@@ -142,7 +156,7 @@ class LeaseHolder:
 
     def _set(self, state: LeaseState) -> None:
         before, self._state = self._state, state
-        if before is None or before.lease_seq != state.lease_seq:
+        if before is None or (before.lease_seq, before.draining) != (state.lease_seq, state.draining):
             self._changed()
 
     def _lose(self, token: int) -> None:

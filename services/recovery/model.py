@@ -5,9 +5,13 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Final
 
 from services.shared.runtime.errors import DomainError
 from services.shared.topology.instance import InstanceKey
+
+AUTOMATIC: Final = "automatic"
+"""Who started a recovery that nobody asked for."""
 
 
 class RecoveryKind(enum.Enum):
@@ -184,7 +188,7 @@ class Recovery:
     cluster_alias: str = ""
     failed_server_uuid: str = ""
     orchestrator_code: str = ""
-    started_by: str = "automatic"
+    started_by: str = AUTOMATIC
     state: RecoveryState = RecoveryState.RUNNING
     successor: InstanceKey | None = None
     successor_server_uuid: str = ""

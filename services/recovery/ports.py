@@ -124,5 +124,9 @@ class Executor(Protocol):
         """Read an instance anew, without changing it; one that does not answer comes back as invalid."""
         ...
 
+    def running(self, key: InstanceKey) -> str:
+        """Return the statement that was sent to an instance and has no answer yet; empty when there is none."""
+        ...
+
     def release(self, keys: Sequence[InstanceKey]) -> None:
         """Close the sessions of instances, so that their locks are given back; a running statement is aborted."""

@@ -2,7 +2,8 @@
 
 A write that is not answered is repeated as long as the lease is live: the journal takes a repetition for what it is.
 When the lease is lost, or the journal refuses the token, everything stops where it is (rule F8): the record stays open
-for the next leader, or for this one when it leads again.
+for the next leader, or for this one when it leads again. While leadership is handed over, what runs ends its step, and
+nothing else begins.
 """
 
 from __future__ import annotations
@@ -11,14 +12,17 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final, TypeVar
+from typing import Final, NoReturn, TypeVar
 
-from services.recovery.lease import LeaseGuard, nanoseconds
+from services.recovery.audit import Audit
+from services.recovery.lease import LeaseGuard
 from services.recovery.machine import RecoveryMachine
 from services.recovery.model import LeaseLost, Primary, Record, Recovery, StepKind, StepState
 from services.recovery.ports import Clock, Directory, Executor, Journal, JournalUnavailable
 from services.recovery.turn import Command, StepResult, Turn
+from services.recovery.under_way import UnderWay
 from services.shared.runtime.errors import StaleFencingToken
 from services.shared.topology.instance import TopologySnapshot
 
@@ -27,6 +31,9 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _RETRY_S: Final = 0.02
+_WATCH_S: Final = 0.01
+"""How often a run looks whether its lease lasts: a statement that runs is ended that soon after the lease."""
+_HANDED_OVER: Final = "leadership is being handed over"
 
 
 class RecoveryRun:
@@ -41,6 +48,7 @@ class RecoveryRun:
         executor: Executor,
         clock: Clock,
         snapshot: Callable[[], TopologySnapshot],
+        audit: Audit,
     ) -> None:
         """Put the parts together.
 
@@ -52,6 +60,7 @@ class RecoveryRun:
             executor: Changes servers.
             clock: The time.
             snapshot: Returns the topology as discovery sees it now.
+            audit: Writes down what had to stop in the middle.
         """
         self._machine = machine
         self._guard = guard
@@ -60,8 +69,9 @@ class RecoveryRun:
         self._executor = executor
         self._clock = clock
         self._snapshot = snapshot
+        self._audit = audit
         self._started = (clock.now(), clock.boottime_ns())
-        self._proposed_ns: dict[int, int] = {}
+        self._under_way = UnderWay()
         self._results: asyncio.Queue[StepResult] = asyncio.Queue()
 
     async def register(self, block_period: timedelta) -> Turn:
@@ -79,13 +89,14 @@ class RecoveryRun:
             self._executor.prepare(failed, valid, self._guard.token)
         self._propose(turn)
         recovery = self._machine.recovery
-        await self._repeat(lambda: self._journal.register(recovery, turn.record, block_period))
+        await self._repeat(lambda: self._journal.register(recovery, turn.record, block_period), begins=True)
         self._machine.registered(self._now())
         log.info("recovery.registered", extra=_facts(recovery))
         return Turn(commands=turn.commands)
 
     async def resume(self) -> Turn:
         """Go on with an adopted recovery; return what follows."""
+        self._under_way.expect_others(self._machine.recovery, self._clock.boottime_ns())
         snapshot = self._snapshot()
         replicas = snapshot.direct_replicas(self._machine.recovery.failed)
         read = await asyncio.gather(*(self._executor.read(each) for each in replicas))
@@ -102,13 +113,19 @@ class RecoveryRun:
         """
         try:
             async with asyncio.TaskGroup() as tasks:
+                watch = tasks.create_task(self._watch_lease())
                 while not turn.close:
                     await self._take(turn, tasks)
                     turn = await self._following()
                 if turn.record:
                     await self._record(turn)
-        except* LeaseLost as lost:
-            raise _first(lost) from None
+                watch.cancel()
+        except* LeaseLost as group:
+            lost = _first(group)
+            # Who goes on should know what may have happened (rule F8).
+            for stop in self._under_way.stops(self._machine.recovery, str(lost), self._now(), self._executor.running):
+                self._audit(stop)
+            raise lost from None
         finally:
             self._release()
         recovery = self._machine.recovery
@@ -116,7 +133,27 @@ class RecoveryRun:
         log.info("recovery.closed", extra={**_facts(recovery), "state": recovery.state.value, "error": recovery.error})
         return record
 
+    async def _watch_lease(self) -> None:
+        """Stop everything as soon as the lease is gone, statements that run included (rule F8)."""
+        while True:
+            await asyncio.sleep(_WATCH_S)
+            reason = self._guard.lost()
+            if reason:
+                raise LeaseLost(reason)
+
+    async def _hand_over(self, turn: Turn) -> NoReturn:
+        """Write how the last steps ended, and that the ones whose intent is written do not begin; then stop."""
+        ended = [step for step in turn.record if step.state.ended]
+        intended = [command.step for command in turn.commands if self._under_way.is_proposed(command.step)]
+        skipped = [replace(step, state=StepState.SKIPPED, outcome=_HANDED_OVER) for step in intended]
+        recovery, steps = self._machine.recovery, (*ended, *skipped)
+        if steps:
+            await self._repeat(lambda: self._journal.record(recovery, steps))
+        raise LeaseLost(_HANDED_OVER)
+
     async def _take(self, turn: Turn, tasks: asyncio.TaskGroup) -> None:
+        if self._guard.draining:
+            await self._hand_over(turn)
         if turn.together:
             self._hand_out(turn.commands, tasks)
         if turn.record:
@@ -126,17 +163,15 @@ class RecoveryRun:
 
     def _hand_out(self, commands: tuple[Command, ...], tasks: asyncio.TaskGroup) -> None:
         for command in commands:
-            tasks.create_task(self._carry_out(command))
+            tasks.create_task(self._carry_out(self._under_way.begin(command)))
 
     async def _carry_out(self, command: Command) -> None:
         step = command.step
         if step.kind is StepKind.PUBLISH:
             result = await self._publish(command)
         else:
-            hold_until_ns = None
-            if step.hold is not None and step.number in self._proposed_ns:
-                hold_until_ns = self._proposed_ns[step.number] + nanoseconds(step.hold)
-            result = await self._executor.carry_out(command, self._guard, hold_until_ns)
+            result = await self._executor.carry_out(command, self._guard, self._under_way.hold_until_ns(step))
+        self._under_way.end(step)
         fields = {"step": step.kind.value, "instance": str(step.instance or ""), "state": result.state.value}
         detail = {"outcome": result.outcome, "error": result.error}
         log.info("recovery.step_done", extra={**_facts(self._machine.recovery), **fields, **detail})
@@ -163,21 +198,20 @@ class RecoveryRun:
         return turn
 
     async def _record(self, turn: Turn) -> None:
+        begins = any(step.state is StepState.RUNNING for step in turn.record)
         self._propose(turn)
         recovery = self._machine.recovery
-        await self._repeat(lambda: self._journal.record(recovery, turn.record))
+        await self._repeat(lambda: self._journal.record(recovery, turn.record), begins=begins)
 
     def _propose(self, turn: Turn) -> None:
-        """Note when intents are proposed: their holds count from then on."""
-        proposed_ns = self._clock.boottime_ns()
-        for step in turn.record:
-            if step.state is StepState.RUNNING:
-                self._proposed_ns[step.number] = proposed_ns
+        self._under_way.propose(turn.record, self._clock.boottime_ns())
 
-    async def _repeat(self, write: Callable[[], Awaitable[T]]) -> T:
-        """Write until it is answered, or the lease is lost."""
+    async def _repeat(self, write: Callable[[], Awaitable[T]], *, begins: bool = False) -> T:
+        """Write until it is answered, or the lease is lost; what begins something is not taken during a handover."""
         while True:
             self._guard.check(0)
+            if begins and self._guard.draining:
+                raise LeaseLost(_HANDED_OVER)
             try:
                 return await write()
             except JournalUnavailable as error:

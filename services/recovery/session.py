@@ -54,6 +54,8 @@ class FencedSession:
         self._taken = False
         self.changed = False
         """A statement that changes the server was sent."""
+        self.running = ""
+        """The statement that changes the server and has no answer yet; empty when there is none."""
         self.connection_id = 0
         """The server's id of this session; 0 until it is open."""
 
@@ -98,17 +100,33 @@ class FencedSession:
             LeaseLost: Not allowed; nothing was sent.
             MysqlError: Refused, or no answer within the bound.
         """
-        if not self._taken:
-            self._take(guard, hold_until_ns)
+        self.take(guard, hold_until_ns)
         self._send(statement, guard, bound, hold_until_ns)
+
+    def take(self, guard: LeaseGuard, hold_until_ns: int | None, held_until_ns: int | None = None) -> None:
+        """Be the only executor at this server: end the sessions of older ones and take the lock, once (rule F9).
+
+        Args:
+            guard: The lease.
+            hold_until_ns: End of the hold in the step's intent.
+            held_until_ns: How long an older executor's statement may still run: so long its session is waited for.
+
+        Raises:
+            LeaseLost: A newer executor is at work here, or the lease does not allow to end an older one.
+            MysqlError: Refused, no answer in time, or an older session does not end.
+        """
+        if not self._taken:
+            self._take(guard, hold_until_ns, held_until_ns)
 
     def _send(self, statement: str, guard: LeaseGuard, bound: timedelta, hold_until_ns: int | None) -> None:
         self._connection.set_read_timeout(bound)
         guard.check(nanoseconds(bound), hold_until_ns)
         self.changed = True
+        self.running = statement
         self._connection.query(statement)
+        self.running = ""
 
-    def _take(self, guard: LeaseGuard, hold_until_ns: int | None) -> None:
+    def _take(self, guard: LeaseGuard, hold_until_ns: int | None, held_until_ns: int | None) -> None:
         """Take the lock; end the sessions of older executors first, where there are any."""
         state, others = self._look()
         for connection_id, token in others:
@@ -119,9 +137,16 @@ class FencedSession:
         if state["got"] != 1 and holder is not None and int(holder) not in {each for each, _ in others}:
             # Whoever holds it shows no token here (MariaDB). Ours is the newest, or the next check fails.
             self._kill(int(holder), guard, hold_until_ns)
-        if state["got"] != 1 and self.query(_TAKE_WAITING, within=timedelta(seconds=2))[0][0]["got"] != 1:
-            raise StatementFailed(str(self.key), 0, f"the lock {LOCK!r} is held by another session")
+        if state["got"] != 1:
+            self._await_lock(guard, held_until_ns)
         self._taken = True
+
+    def _await_lock(self, guard: LeaseGuard, held_until_ns: int | None) -> None:
+        """Wait until a session that was ended is gone: the server gives its lock back then, not before."""
+        while self.query(_TAKE_WAITING, within=timedelta(seconds=2))[0][0]["got"] != 1:
+            guard.check(0)
+            if held_until_ns is None or guard.now_ns() >= held_until_ns:
+                raise StatementFailed(str(self.key), 0, f"the lock {LOCK!r} is held by another session")
 
     def _look(self) -> tuple[Row, list[tuple[int, int | None]]]:
         """Try the lock; return what came of it, and the sessions of other executors with their tokens."""

@@ -55,6 +55,9 @@ class RecoverySettings(ServiceSettings):
     connect_wait: Duration = timedelta(seconds=3)
     """How long a re-pointed replica may take to connect to the new primary."""
 
+    audit_file: Path | None = None
+    """Append here, beside the log, what was stopped in the middle because the lease was lost. None: the log only."""
+
     server_lane: Annotated[int, Field(ge=1)] = 16
     """Threads that talk to replicas and successors."""
     fence_lane: Annotated[int, Field(ge=1)] = 4

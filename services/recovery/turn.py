@@ -32,6 +32,8 @@ class Command:
         target: DRAIN: the GTID set that must be executed.
         followers: VERIFY: replicas that should follow the successor, as last read.
         timeout: DRAIN: longest time to wait.
+        held_until_ns: An older executor may still be at work at this server: its session is ended first, and waited
+            for until then, on `CLOCK_BOOTTIME` (rule F5). None = there is none to expect.
     """
 
     step: Step
@@ -42,6 +44,7 @@ class Command:
     target: str = ""
     followers: tuple[Instance, ...] = ()
     timeout: timedelta = timedelta(seconds=10)
+    held_until_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 _SHORT_REST_S: Final = 0.2
 """After work on a cluster was refused, or lost its lease, it is not begun again for so long."""
 _LONG_REST_S: Final = 5.0
-"""The same after a mistake of ours."""
+"""The same after a refusal that repeating does not change, such as a downtime, or a mistake of ours."""
 
 Work = Callable[[], Awaitable[None]]
 
@@ -46,6 +46,11 @@ class RecoveryWork:
         for task in self._running.values():
             task.cancel()
         await self._tasks.__aexit__(kind, error, traceback)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs."""
+        return not self._running
 
     def start(
         self,
@@ -78,7 +83,7 @@ class RecoveryWork:
         except (DomainError, JournalRefused, JournalUnavailable) as refused:
             log.warning("recovery.refused", extra={"cluster": cluster_id, "problem": str(refused)})
             self._tell(told, refused)
-            self._rest(cluster_id, _SHORT_REST_S)
+            self._rest(cluster_id, _LONG_REST_S if isinstance(refused, JournalRefused) else _SHORT_REST_S)
         except Exception as error:  # One broken recovery must not end the others.
             log.error("recovery.broke", exc_info=error, extra={"cluster": cluster_id})
             self._tell(told, error)

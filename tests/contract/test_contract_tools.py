@@ -240,9 +240,15 @@ async def test_what_is_not_known_is_not_found(
     assert answer.message
 
 
-async def test_a_follower_refuses_a_linearizable_read_and_names_the_leader(tool: Tool, staging: Staging) -> None:
+async def test_a_follower_answers_a_linearizable_read(tool: Tool, staging: Staging) -> None:
     request = {"cluster": "x", "consistency": "CONSISTENCY_LINEARIZABLE"}
     answer = await tool.call(staging.followers[0].consensus, f"{REGISTRY}/GetPrimary", request)
+    assert reason(answer) == ("not_found", "CLUSTER_UNKNOWN")
+
+
+async def test_a_follower_grants_no_lease_and_names_the_leader(tool: Tool, staging: Staging) -> None:
+    request = {"name": "contract", "session_id": "00000000-0000-4000-8000-000000000000"}
+    answer = await tool.call(staging.followers[0].consensus, f"{LEASES}/Acquire", request)
     assert reason(answer) == ("failed_precondition", "NOT_LEADER")
     assert answer.details[ERROR_INFO]["metadata"]["endpoint"] == staging.leader.consensus
 

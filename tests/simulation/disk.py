@@ -1,62 +1,132 @@
-"""The model store of a simulated member: batches become durable in groups, a crash keeps some prefix of the rest."""
+"""The disk of a simulated member: transactions become durable in groups, a crash keeps some prefix of the rest.
+
+Beside the store is the file of 14.6, on another disk: how far the member acknowledged. A store that is behind it lost
+what may have been what made a majority, and must not be trusted.
+"""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from dataclasses import dataclass
 
-from services.consensus.configuration import Configuration
-from services.consensus.model import BootState, Entry, HardState
-from services.consensus.outputs import PersistBatch
+from services.consensus.model import BootState
+from services.consensus.store_write import StoreWrite
+from tests.simulation.model_store import ModelStore
+
+
+@dataclass(slots=True)
+class Witness:
+    """The file beside the store: term and index that were durable when it was last synced."""
+
+    term: int = 0
+    index: int = 0
 
 
 class Disk:
     """What survives a crash, and what is on its way there."""
 
-    def __init__(self, configuration: Configuration) -> None:
-        """Start blank, as a member of a group."""
-        self.configuration = configuration
-        self.hard_state = HardState()
-        self.entries: list[Entry] = []
-        self.applied_index = 0
-        self.waiting: list[PersistBatch] = []
-        self.writing: list[PersistBatch] = []
+    def __init__(self, store: ModelStore, sync_every: int) -> None:
+        """Start with a store; the file beside it is synced at new terms and every `sync_every` entries."""
+        self.store = store
+        self.waiting: list[StoreWrite] = []
+        self.writing: list[StoreWrite] = []
+        self.witness = Witness()
+        self.lying = False
+        self._sync_every = sync_every
+        self._backup: ModelStore | None = None
+        self.rotten = ""
+        self._distrusted = ""
+
+    @property
+    def busy(self) -> bool:
+        """Tell whether anything is on its way."""
+        return bool(self.writing or self.waiting)
+
+    @property
+    def is_behind(self) -> bool:
+        """Tell whether the store lost what the file beside it knows of."""
+        return _is_behind(self.store, self.witness)
 
     def begin(self) -> bool:
         """Start to write all that waits, unless a write runs; return whether one was started."""
         if self.writing or not self.waiting:
             return False
         self.writing, self.waiting = self.waiting, []
+        for write in self.writing:
+            if write.truncate_from is not None:
+                self.witness.index = min(self.witness.index, write.truncate_from - 1)
         return True
 
-    def finish(self, applied_index: int) -> PersistBatch:
-        """End the running write; state rows up to `applied_index` ride along. Return its last batch."""
-        self._write(self.writing)
-        last = self.writing[-1]
-        self.writing = []
-        # Rows of entries that are not written yet come with a later transaction.
-        self.applied_index = max(self.applied_index, min(applied_index, last.last_index, len(self.entries)))
-        return last
+    def finish(self) -> list[StoreWrite]:
+        """End the running transaction and return what was in it."""
+        done, self.writing = self.writing, []
+        self._write(done)
+        store, witness = self.store, self.witness
+        if self._distrusted:
+            return done
+        if store.hard_state.current_term > witness.term or store.last_index >= witness.index + self._sync_every:
+            witness.term, witness.index = store.hard_state.current_term, store.last_index
+        return done
 
-    def has(self, entry: Entry) -> bool:
-        """Tell whether an entry is durable here."""
-        return entry.index <= len(self.entries) and self.entries[entry.index - 1].term == entry.term
+    def has(self, index: int, term: int) -> bool:
+        """Tell whether an entry that is known to be committed is durable here."""
+        return index <= self.store.log_mark.index or self.store.term_at(index) == term
 
     def crash(self, rng: random.Random) -> None:
-        """Keep a random prefix of the batches that were not durable yet."""
+        """Keep a random prefix of the transactions that were not durable yet; a disk that lied keeps less."""
         pending = self.writing + self.waiting
         self._write(pending[: rng.randint(0, len(pending))])
         self.writing, self.waiting = [], []
+        if self.lying and self.backup_is_behind:
+            self.restore()
+
+    def take_backup(self) -> None:
+        """Keep a copy: what a restored backup, or a disk that lied ever since, gives back."""
+        self._backup = self.store.copy()
+
+    @property
+    def has_backup(self) -> bool:
+        """Tell whether there is a copy to go back to."""
+        return self._backup is not None
+
+    @property
+    def backup_is_behind(self) -> bool:
+        """Tell whether the file beside the store would notice the backup."""
+        return self._backup is not None and _is_behind(self._backup, self.witness)
+
+    def restore(self) -> None:
+        """Put the backup in place of the store."""
+        assert self._backup is not None
+        self.store, self.lying, self._backup = self._backup, False, None
+
+    def rot(self, rng: random.Random) -> None:
+        """Damage an entry or the state: found at the next start by checksums (S7)."""
+        self.rotten = rng.choice(("entry", "quick_check"))
 
     def boot(self) -> BootState:
         """Return what a restart finds."""
-        return BootState(self.hard_state, tuple(self.entries), self.applied_index, configuration=self.configuration)
+        stored, self._distrusted = self.store.load(), self._quarantine()
+        return BootState(
+            stored.hard_state,
+            stored.entries,
+            stored.mark.applied_index,
+            stored.log_mark,
+            stored.mark.configuration,
+            stored.mark.configuration_index,
+            self._distrusted,
+        )
 
-    def _write(self, batches: Sequence[PersistBatch]) -> None:
-        for batch in batches:
-            if batch.hard_state is not None:
-                self.hard_state = batch.hard_state
-            if batch.truncate_from is not None:
-                del self.entries[batch.truncate_from - 1 :]
-            assert not batch.entries or batch.entries[0].index == len(self.entries) + 1, "S3: gap on disk"
-            self.entries.extend(batch.entries)
+    def _quarantine(self) -> str:
+        if self.rotten:
+            return f"damaged: {self.rotten}"
+        return "behind what was acknowledged" if self.is_behind else ""
+
+    def _write(self, writes: list[StoreWrite]) -> None:
+        if self._distrusted:
+            return  # It stays as it was found (14.6).
+        for write in writes:
+            self.store.write(write)
+
+
+def _is_behind(store: ModelStore, witness: Witness) -> bool:
+    return store.hard_state.current_term < witness.term or store.last_index < witness.index

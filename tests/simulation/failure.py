@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tests.simulation.weights import Suite
+
 
 class SimulationFailure(Exception):
     """An invariant of section 21.3, or liveness, does not hold.
@@ -11,9 +13,9 @@ class SimulationFailure(Exception):
         at_ms: Virtual time in milliseconds.
     """
 
-    def __init__(self, seed: int, rule: str, at_ms: int, facts: str, trail: list[str]) -> None:
+    def __init__(self, seed: int, suite: Suite, rule: str, at_ms: int, facts: str, trail: list[str]) -> None:
         """Say what broke, and how to see it again."""
-        replay = f"python -m tests.simulation --seeds 1 --from {seed} --trail 400"
+        replay = f"python -m tests.simulation --suite {suite.value} --seeds 1 --from {seed} --trail 400"
         story = "\n  ".join(trail)
         super().__init__(f"{rule} at {at_ms} ms: {facts}\n  {story}\nseed {seed}; replay: {replay}")
         self.rule = rule

@@ -1,29 +1,27 @@
-"""One simulated member: the real core and the real machine, a model disk, a clock of its own, an executor beside it.
-
-The executor is a process of its own: it lives on when the member crashes or is paused, and relies on the last lease
-it was told until that ends.
-"""
+"""One simulated member: the real core and the real machine, a model disk, a clock of its own, an executor beside it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
 from typing import TYPE_CHECKING
 
-from services.consensus.commands import GrantLease, decode_command, encode_command
 from services.consensus.events import (
     Applied,
+    Compacted,
+    Drained,
     Event,
     Persisted,
     Proposed,
     ReadRequested,
     Received,
+    SnapshotReceived,
+    StateDigest,
     StoreHealthChanged,
     Tick,
 )
-from services.consensus.lease_table import Lease
-from services.consensus.machine import RECOVERY_LEASE, Machine
+from services.consensus.machine import Mark
 from services.consensus.messages import Message
-from services.consensus.model import NOBODY, CoreSettings, Entry, EntryKind, Role, StoreHealth
+from services.consensus.model import NOBODY, CoreSettings, Entry, LogMark, Role, StoreHealth
 from services.consensus.outputs import (
     LeaderLease,
     Leadership,
@@ -35,51 +33,46 @@ from services.consensus.outputs import (
     ReadOutcome,
     ReadResult,
 )
-from tests.simulation.defects import DefectiveCore, waits_for_disk
+from services.consensus.retention import Retention, compaction_target
+from services.consensus.rows import REQUESTS, Change
+from services.consensus.store_write import Install, StoreWrite
+from tests.simulation.defects import Defect, DefectiveCore, new_machine, waits_for_disk
 from tests.simulation.disk import Disk
-from tests.support.raft import group_of
+from tests.simulation.executor import Executor
+from tests.simulation.network import Transfer
+from tests.simulation.process import NOT_DONE, UNKNOWN, Fate, Reply
+from tests.simulation.rows_in_memory import StateRows, Tables
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-STATEMENT_MARGIN = 20_000_000
-"""What F4 wants left of the lease, nanoseconds."""
-
-
-@dataclass
-class Executor:
-    """Holder of the lease `recovery` on one node."""
-
-    token: int = 0
-    seq: int = 0
-    valid_until: int = 0
-    wanted: int | None = None  # Waiter of an open grant.
-
-    def told(self, lease: LeaderLease) -> None:
-        """Hear of the leader lease (F3); a lapse ends the token (F8)."""
-        if lease.valid_until == 0 or lease.seq != self.seq:
-            self.token = 0
-        else:
-            self.valid_until = lease.valid_until
+DIGEST_EVERY = 256
+FLUSH_AFTER = 50_000_000
+"""How long state rows wait for a batch to ride in (14.1), nanoseconds."""
 
 
 class Node:
     """A member of the simulated group."""
 
-    def __init__(self, world: World, member_id: int, settings: CoreSettings, drift_ppm: int, offset: int) -> None:
-        """Start blank and running."""
+    def __init__(
+        self, world: World, member_id: int, settings: CoreSettings, disk: Disk, drift_ppm: int, offset: int
+    ) -> None:
+        """Start running, from what is on the disk."""
         self.world = world
         self.member_id = member_id
         self.settings = settings
-        self.disk = Disk(group_of(*range(1, world.weights.member_count + 1)))
-        self.executor = Executor()
+        self.disk = disk
         self.disk_stuck_until = 0
         self.life = 0  # Grows at each crash: what was on its way to an earlier life is void.
         self.up = False
         self.paused_until = 0
+        self.retired = False  # Stopped for good.
+        self.quarantine = ""
+        self._retention = world.weights.retention()
         self._drift_ppm = drift_ppm
         self._offset = offset
         self._backlog: list[Event] = []
+        self.executor = Executor(world, self)
         self.start()
 
     # Clock.
@@ -99,16 +92,24 @@ class Node:
         """Boot from the disk."""
         world = self.world
         boot = self.disk.boot()
+        stored = self.disk.store
         self.core = DefectiveCore(self.settings, boot, world.rng.getrandbits(64), self.clock(), world.defect)
-        self.machine = Machine()
-        for entry in boot.entries[: boot.applied_index]:
-            self._apply(entry)
+        self.machine = new_machine(world.defect, stored.mark, stored.rows.tables())
+        self.rows = StateRows(stored.rows.tables())
         self.up = True
+        self.quarantine = boot.quarantine
         self.durable_number = 0
         self.leadership = Leadership(Role.FOLLOWER, 0, NOBODY)
+        self.elected_at = self.clock()
         self.lease = LeaderLease(0, 0, 0)
         self._held: list[Outgoing] = []
-        self._appended: dict[int, int] = {}  # Last index of an own proposal -> waiter.
+        self._submitted: deque[PersistBatch] = deque()
+        self._changes: list[Change] = []
+        self._rows_waiting = False
+        self._committed: list[Entry] = []
+        self._offered: dict[LogMark, Transfer] = {}
+        self._installing: Transfer | None = None
+        self._appended: dict[int, tuple[int, int]] = {}  # Last index of an own proposal -> (term, waiter).
         self._reads: list[tuple[int, int]] = []
         self._flush_due = False
         self._backlog.clear()
@@ -123,6 +124,13 @@ class Node:
         self.disk.crash(self.world.rng)
         self.world.checker.crashed(self)
 
+    def retire(self) -> None:
+        """Stop for good."""
+        if self.up:
+            self.crash()
+        self.executor.stop()
+        self.retired = True
+
     def pause(self, length: int) -> None:
         """Take no events for a while; they queue up."""
         if self.paused_until <= self.world.now:
@@ -134,12 +142,21 @@ class Node:
         """True unless crashed or paused."""
         return self.up and self.paused_until <= self.world.now
 
+    @property
+    def leads(self) -> bool:
+        """True while it runs and thinks that it leads."""
+        return self.running and self.leadership.role is Role.LEADER
+
+    @property
+    def doubtful(self) -> bool:
+        """True when its store lost something, or may do so."""
+        return bool(self.quarantine) or self.disk.lying or bool(self.disk.rotten)
+
     # Events.
 
     def receive(self, message: Message) -> None:
         """Take a message from the network."""
-        if self.up:
-            self.take(Received(message))
+        self.take(Received(message))
 
     def propose(self, data: bytes, waiter: int) -> None:
         """Propose one command."""
@@ -153,17 +170,8 @@ class Node:
         """Tell the core about the store."""
         self.take(StoreHealthChanged(health))
 
-    def run_executor(self) -> None:
-        """Let the executor act as the chain of section 13 allows it (F1, F4)."""
-        executor = self.executor
-        if executor.token and self.clock() + STATEMENT_MARGIN < executor.valid_until:
-            self.world.checker.statement(self, executor.token)
-        elif self.running and executor.wanted is None and self.lease.valid_at(self.clock()):
-            executor.wanted = self.world.new_waiter()
-            session = f"{self.member_id}.{self.life}"
-            self.propose(encode_command(GrantLease(RECOVERY_LEASE, self.member_id, session)), executor.wanted)
-
     def take(self, event: Event) -> None:
+        """Step the core now, or when the pause is over; its output is taken soon after."""
         if self.paused_until > self.world.now:
             self._backlog.append(event)
             return
@@ -171,7 +179,29 @@ class Node:
         self.world.note(self, event)
         if not self._flush_due:
             self._flush_due = True
-            self.world.schedule(self.world.rng.randint(0, self.world.weights.loop_delay), self._flush, self.life)
+            delay = self.world.weights.loop_delay
+            self.world.schedule(self.world.rng.randint(0, delay) if delay else 0, self._flush, self.life)
+
+    def snapshot_arrived(self, transfer: Transfer) -> None:
+        """Offer a snapshot to the core; it says at once whether to install it (N4, N5)."""
+        if not self.running or self._installing is not None:
+            return
+        self._flush(self.life)
+        mark = transfer.mark
+        self._offered = {transfer.log_mark: transfer}
+        self.take(SnapshotReceived(transfer.sender, transfer.log_mark, mark.configuration, mark.configuration_index))
+        self._flush(self.life)
+        if self._installing is None:
+            self.world.network.snapshot_done(transfer)
+
+    def offered(self, mark: LogMark) -> Mark:
+        """Return what came with the snapshot that the core decided to install."""
+        return self._offered[mark].mark
+
+    def snapshot_tables(self) -> Tables:
+        """Return the rows of the state as it is now (N2)."""
+        tables = {table: tuple(rows) for table, rows in self.machine.tables().items()}
+        return {**tables, REQUESTS: ()} if self.world.defect is Defect.DEDUP_FORGOTTEN_IN_SNAPSHOT else tables
 
     def _tick(self, life: int) -> None:
         if life != self.life:
@@ -201,29 +231,81 @@ class Node:
         self._carry_out(output)
 
     def _carry_out(self, output: Output) -> None:
-        self.disk.waiting.extend(output.persist)
+        for batch in output.persist:
+            self._submit(batch)
         self._begin_write()
         for outgoing in output.messages:
             if outgoing.after_batch > self.durable_number and waits_for_disk(self.world.defect, outgoing.message):
                 self._held.append(outgoing)
             else:
-                self.world.send(self, outgoing)
+                self.world.network.send(self, outgoing)
         if output.leadership is not None:
+            if output.leadership.role is Role.LEADER and self.leadership.role is not Role.LEADER:
+                self.elected_at = self.clock()
             self.leadership = output.leadership
         for result in output.proposal_results:
             self._proposal_answered(result)
         if output.lease is not None:
             self.lease = output.lease
             self.executor.told(output.lease)
-        for entry in output.committed:
-            self._committed(entry)
         if output.committed:
-            self.take(Applied(output.committed[-1].index))
+            self._committed.extend(output.committed)
+            self._apply_committed()
         for read in output.read_results:
             self._read_answered(read)
-        self._answer_reads()
+        if self._reads:
+            self._answer_reads()
+        for transferred in output.transfer_results:
+            self.world.reply(transferred.waiter, Reply(Fate.DONE, transferred))
+        if output.draining is not None:
+            self.executor.drain(output.draining)
+        if output.quarantine is not None:
+            self.quarantine = output.quarantine
+        for wanted in output.snapshot_wanted:
+            self.world.network.send_snapshot(self, wanted)
+
+    def drained(self) -> None:
+        """Tell the core that no lease holder has a running step (8.1 b)."""
+        if self.up:
+            self.take(Drained())
 
     # Disk.
+
+    def _submit(self, batch: PersistBatch) -> None:
+        install = None
+        if batch.install is not None:
+            transfer = self._offered[batch.install]
+            self._installing = transfer
+            install = Install(transfer.mark, transfer.tables)
+            self._changes.clear()
+            self._rows_waiting = False
+        self._submitted.append(batch)
+        mark = self.machine.mark if self._rows_waiting else None
+        changes = tuple(self._changes)
+        if self.world.defect is Defect.APPLIED_INDEX_ALONE and changes:
+            self.disk.waiting.append(StoreWrite(mark=mark))
+            mark = None
+        self.disk.waiting.append(
+            StoreWrite(
+                batch.number,
+                batch.hard_state,
+                batch.truncate_from,
+                batch.entries,
+                changes,
+                mark,
+                install,
+                batch.compact_to,
+            )
+        )
+        self._changes.clear()
+        self._rows_waiting = False
+
+    def _flush_rows(self, life: int) -> None:
+        if life == self.life and self._rows_waiting and self._installing is None:
+            self.disk.waiting.append(StoreWrite(changes=tuple(self._changes), mark=self.machine.mark))
+            self._changes.clear()
+            self._rows_waiting = False
+            self._begin_write()
 
     def _begin_write(self) -> None:
         if not self.running or not self.disk.begin():
@@ -241,58 +323,95 @@ class Node:
         if not self.running:
             self.world.schedule(max(1, self.paused_until - self.world.now), self._written, life)
             return
-        last: PersistBatch = self.disk.finish(self.machine.mark.applied_index)
-        self.durable_number = last.number
+        writes = self.disk.finish()
         self.world.checker.disk_changed(self)
-        self.take(Persisted(last.number, last.last_index, last.last_term))
+        number = max(write.number for write in writes)
+        if number:
+            self._persisted(number, any(write.install is not None for write in writes))
+        self._begin_write()
+
+    def _persisted(self, number: int, installed: bool) -> None:
+        while self._submitted and self._submitted[0].number <= number:
+            batch = self._submitted.popleft()
+        self.durable_number = number
+        self.take(Persisted(number, batch.last_index, batch.last_term))
+        if installed and self._installing is not None:
+            self._installed(self._installing)
         held, self._held = self._held, []
         for outgoing in held:
             if outgoing.after_batch > self.durable_number:
                 self._held.append(outgoing)
             else:
-                self.world.send(self, outgoing)
-        self._begin_write()
+                self.world.network.send(self, outgoing)
+
+    def _installed(self, transfer: Transfer) -> None:
+        """Go on from the snapshot's state, now that it is durable (N4)."""
+        self._installing = None
+        self.machine = new_machine(self.world.defect, transfer.mark, self.disk.store.rows.tables())
+        self.rows = StateRows(self.disk.store.rows.tables())
+        self.world.checker.state.restored(self, "I14")
+        self.take(Applied(transfer.mark.applied_index))
+        self.world.network.snapshot_done(transfer)
+        self._apply_committed()
 
     # State machine and waiters.
 
-    def _apply(self, entry: Entry) -> object:
-        command = decode_command(entry.data) if entry.data.startswith(b"{") else None
-        return self.machine.apply(entry.index, entry.term, entry.stamp_ms, command).result
-
-    def _committed(self, entry: Entry) -> None:
-        result = self._apply(entry)
-        waiter = self._appended.pop(entry.index, None)
-        if waiter is None:
+    def _apply_committed(self) -> None:
+        if self._installing is not None or not self._committed:
             return
-        if entry.kind is EntryKind.COMMAND and waiter == self.executor.wanted:
-            self._granted(result)
-        self.world.checker.acknowledged(self, waiter, entry)
+        entries, self._committed = self._committed, []
+        for entry in entries:
+            self._apply(entry)
+        applied = entries[-1].index
+        if not self._rows_waiting:
+            self._rows_waiting = True
+            self.world.schedule(FLUSH_AFTER, self._flush_rows, self.life)
+        self.take(Applied(applied))
+        if self._retention is not None and self.core.log_length > self._retention.snapshot_entries:
+            self._compact(self._retention)
 
-    def _granted(self, result: object) -> None:
-        executor = self.executor
-        executor.wanted = None
-        mine = isinstance(result, Lease) and result.member_id == self.member_id and result.grant_term == self.lease.term
-        if mine and isinstance(result, Lease) and self.lease.valid_at(self.clock()):
-            self.world.checker.granted(result.fencing_token)
-            executor.token, executor.seq = result.fencing_token, self.lease.seq
-            executor.valid_until = self.lease.valid_until
+    def _compact(self, retention: Retention) -> None:
+        transit = self.world.network.in_transit(self)
+        forgets = self.world.defect is Defect.COMPACTION_ABOVE_TRANSFER
+        index = compaction_target(self.core.status(), () if forgets else transit, retention, self.clock())
+        if index is not None:
+            self.world.checker.compacts(self, index, transit)
+            self.take(Compacted(index))
+
+    def _apply(self, entry: Entry) -> None:
+        applied = self.world.apply(self.machine, entry)
+        self.rows.apply(applied.changes)
+        self._changes.extend(applied.changes)
+        self.world.checker.state.applied(self, entry, applied)
+        if entry.index % DIGEST_EVERY == 0:
+            self.take(StateDigest(entry.index, self.machine.mark.digest))
+        term, waiter = self._appended.pop(entry.index, (0, 0))
+        if waiter and term == entry.term:
+            self.world.checker.acknowledged(entry)
+            self.world.reply(waiter, Reply(Fate.DONE, applied.result, entry.index))
 
     def _proposal_answered(self, result: ProposalResult) -> None:
         if result.outcome is ProposalOutcome.APPENDED:
-            self._appended[result.last_index] = result.waiter
-            return
-        if result.outcome is ProposalOutcome.UNKNOWN:
-            self._appended = {index: waiter for index, waiter in self._appended.items() if waiter != result.waiter}
-        if result.waiter == self.executor.wanted:
-            self.executor.wanted = None
+            self._appended[result.last_index] = (result.term, result.waiter)
+        elif result.outcome is ProposalOutcome.UNKNOWN:
+            self._appended.pop(result.last_index, None)
+            self.world.reply(result.waiter, UNKNOWN)
+        elif result.outcome is ProposalOutcome.REFUSED:
+            self.world.reply(result.waiter, Reply(Fate.NOT_DONE, result.blocker))
+        else:
+            self.world.reply(result.waiter, NOT_DONE)
 
     def _read_answered(self, read: ReadResult) -> None:
         if read.outcome is ReadOutcome.READY:
             self._reads.append((read.waiter, read.index))
+        else:
+            self.world.reply(read.waiter, NOT_DONE)
 
     def _answer_reads(self) -> None:
         applied = self.machine.mark.applied_index
-        for waiter, index in self._reads:
+        waiting = self._reads
+        self._reads = [(waiter, index) for waiter, index in waiting if index > applied]
+        for waiter, index in waiting:
             if index <= applied:
                 self.world.checker.read_answered(waiter, applied)
-        self._reads = [(waiter, index) for waiter, index in self._reads if index > applied]
+                self.world.reply(waiter, Reply(Fate.DONE, self.machine, applied))

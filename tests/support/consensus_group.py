@@ -23,9 +23,12 @@ from tests.support.eventually import eventually
 from tests.support.lab.ports import PortLease, lease_port
 from tests.support.lab.process import ServerProcess
 from tests.support.lab.proxy import TcpProxy
+from tests.support.lab.uplink import Uplink
 
 REPOSITORY: Final = Path(__file__).parents[2]
 LEASE: Final = "recovery"
+NOT_FORWARDED: Final = ("primacy-forward", "never")
+"""Metadata of a call that a follower is to refuse."""
 
 
 class _Process(ServerProcess):
@@ -44,6 +47,7 @@ class MemberProcess:
         self.name = f"node{member_id}"
         self.directory = directory
         self.environment: dict[str, str] = {}
+        self.credentials: grpc.ChannelCredentials | None = None
         self._wrapper = wrapper
         self._api: PortLease = lease_port()
         self._raft: PortLease = lease_port()
@@ -86,7 +90,13 @@ class MemberProcess:
     def channel(self) -> grpc.aio.Channel:
         """A channel to its API."""
         if self._channel is None:
-            self._channel = open_channel(self.api_endpoint)
+            self._channel = (
+                open_channel(self.api_endpoint)
+                if self.credentials is None
+                else grpc.aio.secure_channel(
+                    self.api_endpoint, self.credentials, (("grpc.ssl_target_name_override", self.name),)
+                )
+            )
         return self._channel
 
     @property
@@ -184,7 +194,7 @@ class Group:
         for link in self.links.values():
             await link.heal()
 
-    async def leader(self, *, among: tuple[MemberProcess, ...] = (), within: float = 10) -> MemberProcess:
+    async def leader(self, *, among: tuple[MemberProcess, ...] = (), within: float = 30) -> MemberProcess:
         """Wait until a member leads with a valid lease and return it."""
 
         async def leading() -> MemberProcess | None:
@@ -215,6 +225,20 @@ class Group:
         return "".join(f"\n{member.name}:\n{member.output[-2000:]}" for member in self.members)
 
 
+    async def joiner(self, stack: contextlib.AsyncExitStack, member_id: int) -> MemberProcess:
+        """Make a member that waits to be added under an id; it does not run yet."""
+        member = MemberProcess(member_id, self.members[0].directory.parent / f"node{member_id}")
+        stack.push_async_callback(member.close)
+        listed = "PRIMACY_CONSENSUS_MEMBERS"
+        own = _environment(member, (member,))
+        shared = {name: value for name, value in self.members[0].environment.items() if name not in own}
+        member.environment = {**shared, **own}
+        del member.environment[listed]
+        member.environment["PRIMACY_CONSENSUS_JOIN"] = "true"
+        member.environment["PRIMACY_CONSENSUS_MEMBER_ID"] = str(member_id)
+        return member
+
+
 @contextlib.asynccontextmanager
 async def consensus_group(
     directory: Path, size: int = 3, *, linked: bool = False, extra: Mapping[str, str] | None = None
@@ -238,24 +262,32 @@ async def consensus_group(
                     proxy = await stack.enter_async_context(TcpProxy("127.0.0.1", receiver.raft_port))
                     links[sender.member_id, receiver.member_id] = proxy
         for member in members:
-            member.environment = _environment(member, members, links) | {
+            member.environment = await _uplink(stack, member, members, links) | _environment(member, members) | {
                 f"PRIMACY_CONSENSUS_{name.upper()}": value for name, value in (extra or {}).items()
             }
         yield Group(members, links)
 
 
-def _environment(
-    member: MemberProcess, members: tuple[MemberProcess, ...], links: Mapping[tuple[int, int], TcpProxy]
+async def _uplink(
+    stack: contextlib.AsyncExitStack,
+    member: MemberProcess,
+    members: tuple[MemberProcess, ...],
+    links: Mapping[tuple[int, int], TcpProxy],
 ) -> dict[str, str]:
-    def raft_endpoint(other: MemberProcess) -> str:
-        link = links.get((member.member_id, other.member_id))
-        return link.endpoint if link is not None else f"127.0.0.1:{other.raft_port}"
+    """Return what lets a member reach the others over its links; nothing when there are none."""
+    if not links:
+        return {}
+    others = [other for other in members if other is not member]
+    reached = {f"127.0.0.1:{other.raft_port}": links[member.member_id, other.member_id] for other in others}
+    return (await stack.enter_async_context(Uplink(reached))).environment
 
+
+def _environment(member: MemberProcess, members: tuple[MemberProcess, ...]) -> dict[str, str]:
     listed = [
         {
             "member_id": other.member_id,
             "name": other.name,
-            "raft_endpoint": raft_endpoint(other),
+            "raft_endpoint": f"127.0.0.1:{other.raft_port}",
             "api_endpoint": other.api_endpoint,
             "recovery_endpoint": f"recovery-{other.member_id}:50053",
         }
@@ -270,6 +302,7 @@ def _environment(
         "PRIMACY_CONSENSUS_STORE_URL": f"sqlite:///{member.database}",
         "PRIMACY_CONSENSUS_MEMBERS": json.dumps(listed),
         "PRIMACY_CONSENSUS_ALLOW_VOLATILE_STORE": "true",
+        "PRIMACY_CONSENSUS_READINESS_GRACE": "1h",  # No recovery runs beside them.
     }
 
 
@@ -285,9 +318,14 @@ async def acquire(member: MemberProcess, session_id: str | None = None) -> pb.Ac
 
 
 async def register(
-    member: MemberProcess, token: int, *, cluster_id: str | None = None, recovery_id: str | None = None
+    member: MemberProcess,
+    token: int,
+    *,
+    cluster_id: str | None = None,
+    recovery_id: str | None = None,
+    forward: bool = True,
 ) -> pb.RecoveryRecord:
-    """Open a recovery."""
+    """Open a recovery; without `forward` a follower refuses it rather than ask the leader."""
     request = pb.RegisterRecoveryRequest(
         recovery_id=recovery_id or new_id(),
         fencing_token=token,
@@ -295,7 +333,8 @@ async def register(
         failed_instance="db1:3306",
         data=b"begun",
     )
-    return (await member.journal.RegisterRecovery(request, timeout=5)).record
+    metadata = () if forward else (NOT_FORWARDED,)
+    return (await member.journal.RegisterRecovery(request, timeout=5, metadata=metadata)).record
 
 
 async def read(stream: Any) -> Any:

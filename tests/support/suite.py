@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import random
 import signal
@@ -34,6 +33,7 @@ from tests.support.eventually import eventually
 from tests.support.lab import Fleet, LabInstance
 from tests.support.lab.process import ServerProcess
 from tests.support.lab.proxy import TcpProxy
+from tests.support.lab.uplink import Uplink
 
 _REPOSITORY: Final = Path(__file__).parents[2]
 _CALL_TIMEOUT_S: Final = 5.0
@@ -235,6 +235,7 @@ class Suite:
             policy=policy,
         )
         self._links: dict[tuple[int, int], TcpProxy] = {}
+        self._uplinks: dict[int, Uplink] = {}
         self._stack = contextlib.AsyncExitStack()
         self.nodes: tuple[SuiteNode, ...] = ()
 
@@ -326,10 +327,13 @@ class Suite:
         numbers = range(1, self._options.node_count + 1)
         raft_ports = [node.base_port + RAFT_OFFSET for node in nodes_of(self._options)]
         for sender in numbers:
+            reached = {}
             for receiver in numbers:
                 if sender != receiver:
                     proxy = TcpProxy("127.0.0.1", raft_ports[receiver - 1])
                     self._links[sender, receiver] = await self._stack.enter_async_context(proxy)
+                    reached[f"127.0.0.1:{raft_ports[receiver - 1]}"] = proxy
+            self._uplinks[sender] = await self._stack.enter_async_context(Uplink(reached))
 
     def _make_nodes(self) -> tuple[SuiteNode, ...]:
         specs = suite_processes(self._options)
@@ -346,19 +350,12 @@ class Suite:
         prefix = f"{_PREFIX}{spec.service.name}_"
         environment = {name: value for name, value in self._settings.items() if name.startswith(prefix)}
         if spec.service is Service.CONSENSUS:
+            uplink = self._uplinks.get(number)
             environment |= {
-                f"{prefix}MEMBERS": self._members_seen_by(number, spec.environment[f"{prefix}MEMBERS"]),
+                **({} if uplink is None else uplink.environment),
                 f"{prefix}ALLOW_VOLATILE_STORE": "true",  # Test directories may be on tmpfs.
             }
         return ServiceProcess(spec, environment)
-
-    def _members_seen_by(self, number: int, members: str) -> str:
-        listed = json.loads(members)
-        for member in listed:
-            link = self._links.get((number, member["member_id"]))
-            if link is not None:
-                member["raft_endpoint"] = link.endpoint
-        return json.dumps(listed)
 
 
 def free_base_port(nodes: int) -> int:

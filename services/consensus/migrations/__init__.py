@@ -8,7 +8,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-NEWEST: Final = "0001"
+NEWEST: Final = "0003"
 """The revision this version works with; what `versions/` ends with."""
 
 
@@ -22,7 +22,7 @@ def upgrade(connection: sa.Connection) -> None:
     Raises:
         NewerSchema: Its revision is not known here.
     """
-    if _revision(connection) == NEWEST:
+    if revision_of(connection) == NEWEST:
         return
     # Imported only when there is something to do: a usual start is 200 ms faster and some MB smaller without it.
     from alembic import command
@@ -39,7 +39,8 @@ def upgrade(connection: sa.Connection) -> None:
         raise NewerSchema(f"the database has a schema this version does not know: {error}") from error
 
 
-def _revision(connection: sa.Connection) -> str | None:
+def revision_of(connection: sa.Connection) -> str | None:
+    """Return the revision of a database; None when it was never migrated."""
     if not sa.inspect(connection).has_table("alembic_version"):
         return None
     revision: str | None = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))

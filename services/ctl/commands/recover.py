@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
-import socket
 import uuid
 from typing import Annotated
 
@@ -17,6 +15,7 @@ from services.ctl.client import Suite
 from services.ctl.failure import CtlError, Exit
 from services.ctl.follow import follow, outcome
 from services.ctl.nodes import Service
+from services.ctl.requester import requester
 from services.ctl.session import (
     DEFAULT_NODES,
     NodesOption,
@@ -50,7 +49,7 @@ def recover(
     session = Session.of(nodes, output, timeout)
     limit_s = parse_option_duration(wait_timeout)
     request = pb.StartRecoveryRequest(
-        request_id=request_id or str(uuid.uuid4()), failed=parse_endpoint(instance), requested_by=_requester()
+        request_id=request_id or str(uuid.uuid4()), failed=parse_endpoint(instance), requested_by=requester()
     )
 
     async def work(suite: Suite) -> Exit:
@@ -80,12 +79,3 @@ async def _ended(suite: Suite, recovery_id: str, limit_s: float) -> pb.Recovery:
             f"recovery {recovery_id} goes on, and was not waited for; see `primacy recoveries {recovery_id}`",
             Exit.UNAVAILABLE,
         ) from None
-
-
-def _requester() -> str:
-    """Who asks, for the record: the user and the machine."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = "unknown"
-    return f"{user}@{socket.gethostname()}"

@@ -11,6 +11,7 @@ from primacy.recovery.v1 import recovery_pb2
 
 from services.ctl.health import SERVING
 from services.ctl.text import Cell, Line, bad, columns, dim, good, indent, line, strong, warn
+from services.ctl.views.consensus import BLOCKER_SENTENCES
 from services.ctl.words import age_text, duration_text, endpoint_text, enum_code, enum_word
 
 
@@ -103,16 +104,8 @@ def _trouble(nodes: Sequence[NodeStatus]) -> list[Line]:
     for node in nodes:
         for blocker in node.group.blockers if node.group else ():
             code = enum_code(consensus_pb2.Blocker, blocker, "BLOCKER_")
-            lines.append(line(bad(code), f" on {node.node}: ", _BLOCKER_SENTENCES.get(code, "")))
+            lines.append(line(bad(code), f" on {node.node}: ", BLOCKER_SENTENCES.get(code, "")))
     return lines + [line(bad("STATES DIFFER"), f": {text}") for text in differing_states(nodes)]
-
-
-_BLOCKER_SENTENCES: Mapping[str, str] = {
-    "NO_QUORUM": "no majority of the members is in contact; bring members back",
-    "STORE_STALLED": "its store does not finish writes in time; look at that disk",
-    "STORE_FAILED": "its store failed or is full; look at that disk, then restart the node",
-    "NO_LEADER": "nobody leads; without a leader nothing is repaired",
-}
 
 
 def differing_states(nodes: Sequence[NodeStatus]) -> list[str]:

@@ -9,7 +9,7 @@ import grpc
 
 from services.shared.runtime.settings import ServiceSettings
 
-ChannelOptions = Sequence[tuple[str, int]]
+ChannelOptions = Sequence[tuple[str, int | str]]
 
 _OPTIONS: Final = (
     ("grpc.keepalive_time_ms", 10_000),

@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Final, NoReturn
 
 import grpc
+from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
 
-from services.shared.runtime.errors import DomainError
+from services.shared.runtime.errors import DomainError, InvalidField
 from services.shared.runtime.settings import ServiceSettings, is_loopback
 from services.shared.runtime.status import ErrorTable, to_status
 
@@ -29,6 +30,8 @@ _OPTIONS: Final = (
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ("grpc.server_handshake_timeout_ms", 5_000),  # Without it a connection may stay silent for two minutes.
+    ("grpc.max_allowed_incoming_connections", 1_024),  # A silent one takes 10 KB.
 )
 
 
@@ -41,6 +44,38 @@ def unwrap(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
+
+
+_UNDECODABLE: Final = object()
+"""Stands for bytes that are no message of the method."""
+
+
+def _decoding(handler: Any) -> Any:
+    """Return a handler that gets `InvalidField` for bytes it cannot read; gRPC alone would answer UNKNOWN."""
+    parse = handler.request_deserializer
+    name = f"{'stream' if handler.request_streaming else 'unary'}_{'stream' if handler.response_streaming else 'unary'}"
+    behaviour = getattr(handler, name)
+
+    def deserialize(data: bytes) -> Any:
+        try:
+            return parse(data)
+        except DecodeError:
+            return _UNDECODABLE
+
+    async def read(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        async for request in requests:
+            yield _decoded(request)
+
+    def take(request: Any, context: Any) -> Any:
+        return behaviour(read(request) if handler.request_streaming else _decoded(request), context)
+
+    return handler._replace(request_deserializer=deserialize, **{name: take})
+
+
+def _decoded(request: Any) -> Any:
+    if request is _UNDECODABLE:
+        raise InvalidField("request", "is not a message of this method")
+    return request
 
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
@@ -63,6 +98,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         if handler is None:
             return None
         method = str(handler_call_details.method)
+        handler = _decoding(handler)
         if handler.response_streaming:
             name = "stream_stream" if handler.request_streaming else "unary_stream"
             return handler._replace(**{name: self._streaming(getattr(handler, name), method)})
@@ -106,7 +142,16 @@ class GrpcServer:
     work.
     """
 
-    def __init__(self, settings: ServiceSettings, domain: str, table: ErrorTable, services: Sequence[str]) -> None:
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        domain: str,
+        table: ErrorTable,
+        services: Sequence[str],
+        *,
+        interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+        options: Sequence[tuple[str, int]] = (),
+    ) -> None:
         """Make a server that does not listen yet.
 
         Args:
@@ -114,10 +159,15 @@ class GrpcServer:
             domain: `ErrorInfo.domain`, for example `recovery.primacy`.
             table: The service's error rules.
             services: Full names of the gRPC services, for reflection and health.
+            interceptors: Of this service; what they raise is told as an error like any other.
+            options: gRPC's channel arguments that differ from the usual ones.
         """
         self._settings = settings
         self._services = tuple(services)
-        self.grpc: grpc.aio.Server = grpc.aio.server(interceptors=(ErrorInterceptor(domain, table),), options=_OPTIONS)
+        self.grpc: grpc.aio.Server = grpc.aio.server(
+            interceptors=(ErrorInterceptor(domain, table), *interceptors),
+            options=tuple({**dict(_OPTIONS), **dict(options)}.items()),
+        )
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
         reflection.enable_server_reflection((*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME), self.grpc)

@@ -17,6 +17,8 @@ EXIT_CONFIG: Final = 78
 """Exit code of a process whose settings are wrong (sysexits.h, EX_CONFIG)."""
 
 _UNITS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZE_UNITS: Final = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+_SIZE: Final = re.compile(r"(\d+)(|KiB|MiB|GiB)")
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h|d)")
 
 
@@ -34,6 +36,18 @@ def parse_duration(value: object) -> timedelta:
     return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
 
 
+def parse_size(value: object) -> int:
+    """Parse `64KiB`, `16MiB`, `1GiB` and return bytes; a bare number is bytes.
+
+    Raises:
+        ValueError: Not a whole number with one of the units KiB, MiB, GiB.
+    """
+    match = _SIZE.fullmatch(str(value).strip())
+    if match is None:
+        raise ValueError(f"{value!r} is not a size such as 64KiB or 16MiB")
+    return int(match[1]) * _SIZE_UNITS[match[2]]
+
+
 def parse_host_port(value: object) -> str:
     """Check `host:port` (`[::1]:50051` for IPv6) and return it unchanged.
 
@@ -48,6 +62,7 @@ def parse_host_port(value: object) -> str:
 
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+Size = Annotated[int, BeforeValidator(parse_size)]
 HostPort = Annotated[str, BeforeValidator(parse_host_port)]
 
 

@@ -1,8 +1,9 @@
-"""The proxy's three states, against a plain echo server and a real primary."""
+"""The proxy's states, against a plain echo server and a real primary."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -74,6 +75,21 @@ async def test_cut_resets_connections_and_refuses_new_ones_until_healed(proxy: T
     healed.send(b"again\n")
     assert await healed.receive() == b"again\n"
     healed.close()
+
+
+async def test_delayed_proxy_forwards_later_until_healed(proxy: TcpProxy) -> None:
+    client = await _Client.open(proxy)
+    await proxy.delay(0.05)
+    begun = time.monotonic()
+    client.send(b"late\n")
+    assert await client.receive() == b"late\n"
+    assert time.monotonic() - begun >= 0.1  # Once there, once back.
+    await proxy.heal()
+    begun = time.monotonic()
+    client.send(b"soon\n")
+    assert await client.receive() == b"soon\n"
+    assert time.monotonic() - begun < 0.1
+    client.close()
 
 
 async def test_hung_proxy_accepts_and_holds_back_until_healed(proxy: TcpProxy) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from services.recovery.audit import Stop
 from services.recovery.execute import MysqlExecutor
 from services.recovery.machine import RecoveryMachine
 from services.recovery.model import (
@@ -48,6 +49,7 @@ class World:
     snapshot: TopologySnapshot
     journal: FakeJournal
     directory: FakeDirectory
+    stops: list[Stop] = field(default_factory=list)
 
     @classmethod
     async def of(cls, fleet: Fleet) -> World:
@@ -62,7 +64,14 @@ class World:
 
     def run(self, machine: RecoveryMachine, lease: FakeLease) -> RecoveryRun:
         return RecoveryRun(
-            machine, lease.guard(), self.journal, self.directory, self.executor, RealClock(), lambda: self.snapshot
+            machine,
+            lease.guard(),
+            self.journal,
+            self.directory,
+            self.executor,
+            RealClock(),
+            lambda: self.snapshot,
+            self.stops.append,
         )
 
     async def recover(self, token: int = 7, kind: RecoveryKind = RecoveryKind.DEAD_PRIMARY) -> Recovery:
@@ -174,6 +183,11 @@ async def test_executor_with_an_older_token_is_thrown_out_and_a_newer_one_is_res
     # The paused one wakes up, reconnects, and sees the newer token at the server even though it believes in its lease.
     with pytest.raises(LeaseLost, match="newer token 9"):
         await world.executor.carry_out(freeze, FakeLease(5).guard(), None)
+    # Its whole recovery stops there, and what it was about is written down (rule F8).
+    with pytest.raises(LeaseLost, match="newer token 9"):
+        await old.finish(turn)
+    assert StepKind.FREEZE.value in [stop.kind for stop in world.stops]
+    assert world.journal.records[RECOVERY_ID].open
     newer.stop()
 
 
@@ -221,13 +235,16 @@ async def test_statement_that_hangs_when_the_lease_is_lost_is_ended_at_the_serve
 
     await eventually(hangs, within=10)
     lease.lose()
-    working.cancel()
-    await asyncio.gather(working, return_exceptions=True)
+    with pytest.raises(LeaseLost):
+        async with asyncio.timeout(1):
+            await working
+    stopped = [(stop.kind, stop.statement, stop.outcome_known) for stop in world.stops]
+    assert stopped == [("fence", "SET GLOBAL super_read_only = ON", False)]
 
     async def is_gone() -> bool:
         return not await hangs()
 
-    await eventually(is_gone, within=5)
+    await eventually(is_gone, within=1)
     blocker.close()
     assert await is_writable(fleet["p"])
     assert not await is_writable(fleet["r1"])

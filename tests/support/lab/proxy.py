@@ -30,9 +30,9 @@ class _State(enum.Enum):
 class TcpProxy:
     """Forwards every connection to its own port to `host:port`; runs in the event loop that entered it.
 
-    States: healthy (forwards), cut (connections reset, new ones refused), hung (connections open and accepted, nothing
-    forwarded either way). It starts healthy. With clients to spare, it keeps listening for them while cut, so that the
-    others are accepted and reset at once rather than refused.
+    States: healthy (forwards, maybe with a delay), cut (connections reset, new ones refused), hung (connections open and
+    accepted, nothing forwarded either way). It starts healthy. With clients to spare, it keeps listening for them while
+    cut, so that the others are accepted and reset at once rather than refused.
     """
 
     def __init__(self, host: str, port: int, *, spared: Spared | None = None) -> None:
@@ -41,6 +41,7 @@ class TcpProxy:
         self._spared = spared
         self._lease: PortLease = lease_port()
         self._state = _State.HEALTHY
+        self._delay_s = 0.0
         self._server: asyncio.Server | None = None
         self._connections: set[_Connection] = set()
 
@@ -87,15 +88,23 @@ class TcpProxy:
         self._steer()
         await self._listen()
 
+    async def delay(self, delay_s: float) -> None:
+        """Forward each piece that arrives so much later, one after the other: slow, and of little throughput."""
+        self._state = _State.HEALTHY
+        self._delay_s = delay_s
+        self._steer()
+        await self._listen()
+
     async def heal(self) -> None:
         """Forward again: connections that survived `hang` continue with what was held back."""
         self._state = _State.HEALTHY
+        self._delay_s = 0.0
         self._steer()
         await self._listen()
 
     async def _listen(self) -> None:
         if self._server is None:
-            self._server = await asyncio.start_server(self._serve, self.host, self.port, reuse_address=True)
+            self._server = await asyncio.start_server(self.serve, self.host, self.port, reuse_address=True)
 
     def _refuse(self) -> None:
         if self._server is not None:
@@ -109,15 +118,20 @@ class TcpProxy:
 
     def _steer(self) -> None:
         for connection in self._connections:
-            connection.flow(self._state is not _State.HUNG or connection.spared)
+            self._steer_one(connection)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _steer_one(self, connection: _Connection) -> None:
+        connection.delay_s = 0.0 if connection.spared else self._delay_s
+        connection.flow(self._state is not _State.HUNG or connection.spared)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Treat an open connection like one that was made to this proxy's port."""
         spared = self._spared is not None and self._spared(writer.get_extra_info("peername")[1])
         if self._state is _State.CUT and not spared:
             _abort(writer)
             return
         connection = _Connection(reader, writer, spared=spared)
-        connection.flow(self._state is not _State.HUNG or spared)
+        self._steer_one(connection)
         self._connections.add(connection)
         try:
             await connection.run(*self._upstream)
@@ -130,6 +144,7 @@ class _Connection:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, spared: bool) -> None:
         self.spared = spared
+        self.delay_s = 0.0
         self.ended = asyncio.Event()
         self._reader = reader
         self._writers = [writer]
@@ -174,6 +189,8 @@ class _Connection:
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while chunk := await reader.read(_CHUNK):
+            if self.delay_s:
+                await asyncio.sleep(self.delay_s)
             await self._flowing.wait()
             writer.write(chunk)
             await writer.drain()

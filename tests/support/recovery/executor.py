@@ -20,6 +20,9 @@ class FakeExecutor:
     Attributes:
         hold_before: Steps of this kind wait until `go_on` is set.
         commands: Kinds of what was carried out, in order.
+        under_way: Statements that were sent and have no answer yet, by instance.
+        released: Instances whose sessions were closed.
+        held_until_ns: For how long each command was told to wait for an older executor.
     """
 
     def __init__(self, fleet: FakeFleet) -> None:
@@ -27,12 +30,16 @@ class FakeExecutor:
         self.hold_before: StepKind | None = None
         self.go_on = asyncio.Event()
         self.commands: list[StepKind] = []
+        self.under_way: dict[InstanceKey, str] = {}
+        self.released: set[InstanceKey] = set()
+        self.held_until_ns: dict[int, int | None] = {}
 
     def prepare(self, failed: Instance, replicas: Sequence[Instance], token: int) -> None:
         """Do nothing."""
 
     async def carry_out(self, command: Command, guard: LeaseGuard, hold_until_ns: int | None) -> StepResult:
         """Do what a command says, if the lease allows it."""
+        self.held_until_ns[command.step.number] = command.held_until_ns
         if command.step.kind is self.hold_before:
             await self.go_on.wait()
         await asyncio.sleep(0)
@@ -47,5 +54,10 @@ class FakeExecutor:
             return replace(instance, reading=UNREADABLE)
         return replace(self.fleet.servers[instance.key], reading=READ)
 
+    def running(self, key: InstanceKey) -> str:
+        """Return what was sent and has no answer yet."""
+        return self.under_way.get(key, "")
+
     def release(self, keys: Sequence[InstanceKey]) -> None:
-        """Do nothing."""
+        """Note whose sessions were closed."""
+        self.released.update(keys)

@@ -42,6 +42,10 @@ class FakeLease:
         """Lose the lease for good."""
         self.state = None
 
+    def drain(self) -> None:
+        """Let consensus say that it hands leadership over."""
+        self.state = replace(self.pinned, draining=True)
+
     def guard(self) -> LeaseGuard:
         """Return a guard that pins the lease."""
         return LeaseGuard(lambda: self.state, self.pinned, "here", boottime_ns)

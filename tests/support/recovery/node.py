@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Final
 
 from services.recovery.app import RecoveryApp
+from services.recovery.audit import Stop
 from services.recovery.lease import LeaseGuard
 from services.recovery.model import Finding, Leadership, Policy, Recovery
 from services.recovery.world import World
@@ -32,6 +33,15 @@ class HeldLease:
         """Whether it is held."""
         return self.lease.state is not None
 
+    @property
+    def draining(self) -> bool:
+        """Whether leadership is being handed over."""
+        return self.lease.state is not None and self.lease.state.draining
+
+    def give_back(self) -> None:
+        """Give it back."""
+        self.lease.lose()
+
     def guard(self) -> LeaseGuard | None:
         """Return a guard that pins it."""
         return self.lease.guard() if self.live else None
@@ -49,6 +59,7 @@ class Node:
         self.executor = FakeExecutor(fleet)
         self.lease = FakeLease(token)
         self.world = World()
+        self.stops: list[Stop] = []
         self.app = RecoveryApp(
             self.world,
             HeldLease(self.lease),
@@ -60,6 +71,7 @@ class Node:
             policy=policy,
             block_period=timedelta(hours=1),
             drain_timeout=timedelta(seconds=1),
+            audit=self.stops.append,
         )
         self.world.leadership = Leadership("node1", "n1:50053", local=True)
         self.world.replace_topology(fleet.snapshot())

@@ -12,6 +12,8 @@ from services.consensus.convert_raft import (
     StreamMessage,
     frame_of,
     message_of,
+    timeout_now_from_proto,
+    timeout_now_to_proto,
     vote_request_from_proto,
     vote_request_to_proto,
     vote_response_from_proto,
@@ -25,6 +27,8 @@ from services.consensus.messages import (
     HeartbeatAck,
     PreVoteRequest,
     PreVoteResponse,
+    Removed,
+    TimeoutNow,
     VoteRefusal,
     VoteRequest,
     VoteResponse,
@@ -34,6 +38,7 @@ from services.consensus.model import Entry, EntryKind, StoreHealth
 SENDER = st.integers(1, 2**63 - 1)
 INDEX = st.integers(0, 2**63 - 1)
 TIME = st.integers(0, 2**62)
+DIGEST = st.binary(max_size=16)
 
 
 ENTRY = st.tuples(INDEX, st.sampled_from(EntryKind), TIME, st.binary(max_size=9))
@@ -49,11 +54,26 @@ def appends(draw: st.DrawFn) -> AppendRequest:
 
 
 STREAM = st.one_of(
-    st.builds(Heartbeat, SENDER, INDEX, INDEX, TIME, TIME, INDEX),
-    st.builds(HeartbeatAck, SENDER, INDEX, TIME, TIME, INDEX, INDEX, st.sampled_from(StoreHealth)),
+    st.builds(Heartbeat, SENDER, INDEX, INDEX, TIME, TIME, INDEX, INDEX, DIGEST),
+    st.builds(
+        HeartbeatAck,
+        SENDER,
+        INDEX,
+        TIME,
+        TIME,
+        INDEX,
+        INDEX,
+        st.sampled_from(StoreHealth),
+        TIME,
+        INDEX,
+        DIGEST,
+        st.booleans(),
+        st.booleans(),
+    ),
     appends(),
     st.builds(AppendAck, SENDER, INDEX, INDEX, TIME, TIME),
-    st.builds(AppendReject, SENDER, INDEX, INDEX, INDEX, INDEX, TIME, TIME),
+    st.builds(AppendReject, SENDER, INDEX, INDEX, INDEX, INDEX, TIME, TIME, st.booleans()),
+    st.builds(Removed, SENDER, INDEX, INDEX),
 )
 
 
@@ -63,7 +83,12 @@ def test_stream_message_survives(message: StreamMessage) -> None:
     assert message_of(frame, message.sender) == message
 
 
-@given(st.one_of(*(st.builds(kind, SENDER, INDEX, INDEX, INDEX) for kind in (PreVoteRequest, VoteRequest))))
+@given(
+    st.one_of(
+        st.builds(PreVoteRequest, SENDER, INDEX, INDEX, INDEX),
+        st.builds(VoteRequest, SENDER, INDEX, INDEX, INDEX, INDEX),
+    )
+)
 def test_vote_request_survives(message: PreVoteRequest | VoteRequest) -> None:
     request = vote_request_to_proto(message, pb.Hello(member_id=message.sender))
     assert vote_request_from_proto(pb.VoteRequest.FromString(request.SerializeToString())) == message
@@ -80,6 +105,12 @@ def test_vote_request_survives(message: PreVoteRequest | VoteRequest) -> None:
 def test_vote_response_survives(message: PreVoteResponse | VoteResponse) -> None:
     response = pb.VoteResponse.FromString(vote_response_to_proto(message).SerializeToString())
     assert vote_response_from_proto(response, pre_vote=isinstance(message, PreVoteResponse)) == message
+
+
+@given(st.builds(TimeoutNow, SENDER, INDEX))
+def test_timeout_now_survives(message: TimeoutNow) -> None:
+    request = timeout_now_to_proto(message, pb.Hello(member_id=message.sender))
+    assert timeout_now_from_proto(pb.TimeoutNowRequest.FromString(request.SerializeToString())) == message
 
 
 def test_vote_refused_for_a_reason_unknown_here_is_no_grant() -> None:

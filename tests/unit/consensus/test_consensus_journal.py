@@ -13,7 +13,8 @@ from services.consensus.errors import (
     RequestIdReused,
     StepEnded,
 )
-from services.consensus.journal import MAX_CLOSED, Journal, Recovery
+from services.consensus.journal import MAX_CLOSED, Journal
+from services.consensus.recovery_record import Recovery
 from services.consensus.rows import RECOVERIES, STEPS
 from services.shared.runtime.errors import DomainError, StaleFencingToken
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,36 +24,11 @@ from services.consensus.commands import (
 )
 from services.consensus.directory import Primary
 from services.consensus.errors import AntiFlapping, RequestIdReused
-from services.consensus.journal import Recovery
 from services.consensus.lease_table import Lease
-from services.consensus.machine import Machine, Result
-from services.consensus.rows import Change, Row
+from services.consensus.machine import Machine
+from services.consensus.recovery_record import Recovery
 from services.shared.runtime.errors import StaleFencingToken
-
-GRANT = GrantLease("recovery", 1, "s1")
-
-
-class Script:
-    """Applies commands one after another and keeps the tables their changes make."""
-
-    def __init__(self, machine: Machine | None = None) -> None:
-        self.machine = machine or Machine()
-        self.term = 1
-        self.tables: dict[str, dict[Row, Row]] = defaultdict(dict)
-        self.changes: tuple[Change, ...] = ()
-
-    def apply(self, command: Command | None, *, stamp_ms: int = 0) -> Result:
-        applied = self.machine.apply(self.machine.mark.applied_index + 1, self.term, stamp_ms, command)
-        self.changes = applied.changes
-        for change in applied.changes:
-            if change.row is None:
-                del self.tables[change.table][change.key]
-            else:
-                self.tables[change.table][change.key] = change.row
-        return applied.result
-
-    def rows(self) -> Mapping[str, Sequence[Row]]:
-        return {name: list(rows.values()) for name, rows in self.tables.items()}
+from tests.support.machine_script import GRANT, Script
 
 
 @pytest.fixture
@@ -109,6 +81,12 @@ def test_first_entry_of_a_later_term_voids_the_lease_of_the_earlier(script: Scri
     lease = script.apply(GrantLease("recovery", 2, "s2"))
     assert isinstance(lease, Lease)
     assert lease.fencing_token == script.machine.mark.applied_index
+
+
+def test_lease_of_an_earlier_term_ends_before_the_command_of_the_same_entry(script: Script) -> None:
+    script.term = 2
+    lease = script.apply(GrantLease("recovery", 2, "s2"))
+    assert isinstance(lease, Lease), "F1: what a deposed leader granted holds up nobody"
 
 
 def test_repeated_publication_takes_effect_once_even_under_a_newer_token(script: Script) -> None:

@@ -10,15 +10,37 @@ from dataclasses import replace
 import pytest
 
 from services.consensus.commands import GrantLease
+from services.consensus.configuration import Configuration, GroupMember
 from services.consensus.core import RaftCore
 from services.consensus.errors import LeaseHeld, OutcomeUnknown
+from services.consensus.events import AddLearner
+from services.consensus.group_commands import SetGroupSettings
 from services.consensus.lease_table import Lease
 from services.consensus.machine import Machine
-from services.consensus.member_loop import EXIT_HALTED, EXIT_STORE, MemberLoop, NotLeading
-from services.consensus.messages import PreVoteRequest, PreVoteResponse, VoteRefusal, VoteRequest, VoteResponse
-from services.consensus.model import MILLISECOND, BootState, CoreSettings, Entry, EntryKind, HardState, StoreHealth
-from services.consensus.outputs import Outgoing
-from services.consensus.ports import Broken, Trouble, Written
+from services.consensus.member_loop import EXIT_HALTED, ChangeRefused, MemberLoop, NotLeading
+from services.consensus.messages import (
+    AppendRequest,
+    Heartbeat,
+    HeartbeatAck,
+    PreVoteRequest,
+    PreVoteResponse,
+    VoteRefusal,
+    VoteRequest,
+    VoteResponse,
+)
+from services.consensus.model import (
+    MILLISECOND,
+    BootState,
+    CoreSettings,
+    Entry,
+    EntryKind,
+    HardState,
+    LogMark,
+    StoreHealth,
+)
+from services.consensus.outputs import ChangeBlocker, Outgoing, TransferOutcome
+from services.consensus.ports import EXIT_STORE, Broken, Trouble, Written
+from services.consensus.registry.origin import Origin
 from services.consensus.store_health import StoreWatch
 from services.consensus.store_write import StoreWrite
 from services.shared.runtime.clock import boottime_ns
@@ -35,6 +57,7 @@ class World:
         self.writes: list[StoreWrite] = []
         self.sent: list[Outgoing] = []
         self.halted: list[tuple[int, str]] = []
+        self.configured: list[Configuration] = []
         self.disk_held = False
         self._unfinished: list[StoreWrite] = []
         settings = CoreSettings(
@@ -52,6 +75,7 @@ class World:
             clock=boottime_ns,
             wall_clock=lambda: 1_000,
             halt=lambda exit_code, why: self.halted.append((exit_code, why)),
+            group_id=lambda: "g",
         )
         self.loop.start(self, self)
 
@@ -76,6 +100,12 @@ class World:
             self.loop.receive(PreVoteResponse(outgoing.to, message.term, message.term, VoteRefusal.NONE))
         elif isinstance(message, VoteRequest):
             self.loop.receive(VoteResponse(outgoing.to, message.term, message.term, VoteRefusal.NONE))
+
+    def configure(self, configuration: Configuration) -> None:
+        self.configured.append(configuration)
+
+    def send_snapshot(self, member_id: int, mark: LogMark, data: bytes) -> None:
+        """No test gets that far."""
 
     def said(self, kind: type) -> bool:
         return any(isinstance(outgoing.message, kind) for outgoing in self.sent)
@@ -216,3 +246,79 @@ async def test_read_waits_for_what_was_committed_before() -> None:
 async def test_only_the_leader_answers_reads_of_the_newest_state() -> None:
     with world(1, 2, 3) as member, pytest.raises(NotLeading):
         await member.loop.read_barrier(5)
+
+
+async def test_change_of_the_group_is_answered_when_it_is_applied() -> None:
+    """Section 9: the transport follows it from append."""
+    with world(1) as alone:
+        await alone.lead()
+        assert alone.loop.judge_change(AddLearner(GroupMember(2))) is None
+        changed = await alone.loop.change_members(AddLearner(GroupMember(2)), 5)
+        assert changed.ids == (1, 2)
+        assert alone.loop.configuration == alone.configured[-1] == changed
+        assert alone.loop.machine.mark.configuration == changed
+
+
+async def test_refused_change_names_the_blocker() -> None:
+    """M6."""
+    with world(1) as alone:
+        await alone.lead()
+        with pytest.raises(ChangeRefused) as refused:
+            await alone.loop.change_members(AddLearner(GroupMember(1)), 5)
+        assert refused.value.blocker is ChangeBlocker.ALREADY_MEMBER
+
+
+async def test_follower_changes_and_judges_nothing() -> None:
+    with world(1, 2, 3) as member:
+        with pytest.raises(NotLeading):
+            await member.loop.change_members(AddLearner(GroupMember(4)), 5)
+        with pytest.raises(NotLeading):
+            member.loop.judge_change(AddLearner(GroupMember(4)))
+
+
+async def test_transfer_without_anybody_is_a_result() -> None:
+    """8.1."""
+    with world(1) as alone:
+        await alone.lead()
+        result = await alone.loop.transfer(0, 5, drain_ns=MILLISECOND)
+        assert result.outcome is TransferOutcome.NO_TARGET
+        assert alone.loop.leads_with_lease()
+
+
+async def test_quarantine_ends_leadership_and_is_written_down() -> None:
+    """14.6."""
+    with world(1) as alone:
+        await alone.lead()
+        alone.loop.set_quarantine("a clone")
+        await eventually(lambda: alone.loop.quarantine == "a clone", within=5)
+        assert not alone.loop.leads_with_lease()
+        assert any(write.quarantine == "a clone" for write in alone.writes)
+
+
+async def test_digest_of_every_256th_entry_is_told_to_the_leader() -> None:
+    """A4."""
+    noops = tuple(Entry(index, 1, EntryKind.NOOP, 0, b"") for index in range(1, 301))
+    with world(1, 2, 3) as member:
+        member.loop.receive(AppendRequest(2, 1, 0, 0, noops[:256], 256, 1, 1))
+        await eventually(lambda: member.loop.machine.mark.applied_index == 256, within=5)
+        digest = member.loop.machine.mark.digest
+        member.loop.receive(AppendRequest(2, 1, 256, 1, noops[256:], 300, 2, 1))
+        await eventually(lambda: member.loop.machine.mark.applied_index == 300, within=5)
+        member.loop.receive(Heartbeat(2, 1, 300, 3, 1, 1))
+        await eventually(lambda: member.said(HeartbeatAck), within=5)
+        (answer,) = [sent.message for sent in member.sent if isinstance(sent.message, HeartbeatAck)]
+        assert (answer.digest_index, answer.digest) == (256, digest)
+
+
+async def test_agreed_timers_are_in_force_when_they_are_applied() -> None:
+    """18.5."""
+    with world(1) as alone:
+        await alone.lead()
+        await alone.loop.change_members(AddLearner(GroupMember(2)), 5)
+        timers = (5 * MILLISECOND, 77 * MILLISECOND, 150 * MILLISECOND, 10_000)
+        await alone.loop.propose(SetGroupSettings(Origin("r1"), *timers), 5)
+        await eventually(lambda: 77 * MILLISECOND in _promises_asked_for(alone), within=5)
+
+
+def _promises_asked_for(leader: World) -> set[int]:
+    return {sent.message.promise_ns for sent in leader.sent if isinstance(sent.message, Heartbeat)}

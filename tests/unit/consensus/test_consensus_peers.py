@@ -1,15 +1,35 @@
-"""Queues of the streams to peers, and who is let in."""
+"""Queues of the streams to peers, who is reached, and how answers find their callers."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
+import grpc
 import pytest
-from primacy.consensus.v1 import consensus_pb2 as pb
+from primacy.consensus.v1 import consensus_pb2_grpc as pb_grpc
 
-from services.consensus.messages import AppendAck, AppendReject, AppendRequest, Heartbeat, VoteRefusal, VoteResponse
-from services.consensus.peers import MAX_QUEUE, LaneQueue
-from services.consensus.raft_server import Greeting, PeerRefused, VoteDesk
+from services.consensus.configuration import Configuration, GroupMember, configuration_of
+from services.consensus.greeting import Greeting, GroupView, Self
+from services.consensus.lane import MAX_QUEUE, LaneQueue
+from services.consensus.messages import (
+    AppendAck,
+    AppendReject,
+    AppendRequest,
+    Heartbeat,
+    Message,
+    Removed,
+    TimeoutNow,
+    VoteRefusal,
+    VoteResponse,
+)
+from services.consensus.outputs import Outgoing
+from services.consensus.peers import PeerAddress, PeerEvents, Peers
+from services.consensus.raft_server import RaftServicer, VoteDesk
+from services.consensus.server import ERRORS
+from services.shared.runtime.grpc_server import ErrorInterceptor
+from tests.support.eventually import eventually
 
 
 def beat(round_: int) -> Heartbeat:
@@ -43,41 +63,6 @@ async def test_queue_is_bounded_and_drops_the_oldest() -> None:
     assert await drain(queue, MAX_QUEUE) == [append(index) for index in range(2, MAX_QUEUE + 2)]
 
 
-@pytest.fixture
-def greeting() -> Greeting:
-    """Member 1 of a group of two."""
-    return Greeting("g", 1, "i1", "b1", {1: "node1", 2: "node2"})
-
-
-def hello(**change: Any) -> pb.Hello:
-    facts = {"protocol_min": 1, "protocol_max": 2, "group_id": "g", "member_id": 2, "to_member_id": 1}
-    return pb.Hello(**{**facts, **change})
-
-
-def test_member_of_the_group_is_let_in(greeting: Greeting) -> None:
-    assert greeting.check(hello(), None) == 2
-    assert greeting.check(hello(), frozenset({"node2", "other"})) == 2
-
-
-@pytest.mark.parametrize(
-    ("change", "names", "says"),
-    [
-        pytest.param({"protocol_min": 2}, None, "protocol", id="too-new"),
-        pytest.param({"protocol_max": 0, "protocol_min": 0}, None, "protocol", id="too-old"),
-        pytest.param({"group_id": "h"}, None, "group", id="another-group"),
-        pytest.param({"to_member_id": 3}, None, "endpoint", id="wrong-address"),
-        pytest.param({"member_id": 9}, None, "not another member", id="stranger"),
-        pytest.param({"member_id": 1}, None, "not another member", id="itself"),
-        pytest.param({}, frozenset({"node3"}), "certificate", id="certificate-of-another"),
-    ],
-)
-def test_stranger_is_refused(
-    greeting: Greeting, change: dict[str, Any], names: frozenset[str] | None, says: str
-) -> None:
-    with pytest.raises(PeerRefused, match=says):
-        greeting.check(hello(**change), names)
-
-
 async def test_answer_goes_to_the_call_that_asked() -> None:
     desk = VoteDesk()
     pre_vote = desk.expect(2, pre_vote=True, term=5)
@@ -95,3 +80,157 @@ async def test_repeated_question_takes_over() -> None:
     desk.answer(2, VoteResponse(1, 5, 5, VoteRefusal.NONE))
     assert first.cancelled()
     assert second.done()
+
+
+# Streams between members that are objects of this process, over real connections.
+
+
+class End:
+    """One member's side of the wire, with what it heard."""
+
+    def __init__(self, member_id: int, configuration: Configuration, index: int = 1) -> None:
+        self.member_id = member_id
+        self.view = GroupView(1, configuration, index, configuration, index)
+        self.received: list[Message] = []
+        self.lost: list[int] = []
+        self.distrusted: list[str] = []
+
+    async def start(self, port: int = 0) -> None:
+        votes = VoteDesk()
+        self.server = grpc.aio.server(interceptors=(ErrorInterceptor("consensus", ERRORS),))
+        self.port = self.server.add_insecure_port(f"127.0.0.1:{port}")
+        self.endpoint = f"127.0.0.1:{self.port}"
+        myself = Self(self.member_id, f"store{self.member_id}", "boot", self.endpoint)
+        self.greeting = Greeting(myself, "g", lambda: self.view, lambda _: None)
+        self.peers = Peers(
+            self.member_id,
+            self.greeting,
+            self._open,
+            PeerEvents(self.received.append, self.lost.append, votes.answer, self.distrusted.append),
+            vote_timeout_s=1,
+        )
+        nobody: Any = None
+        servicer = RaftServicer(
+            self.greeting, votes, nobody, nobody, self.received.append, self.peers.heard, vote_timeout_s=1
+        )
+        pb_grpc.add_RaftServiceServicer_to_server(servicer, self.server)
+        await self.server.start()
+        self.running = asyncio.ensure_future(self.peers.run())
+
+    def follow(self, configuration: Configuration, index: int) -> None:
+        self.view = GroupView(1, configuration, index, configuration, index)
+        self.peers.configure(configuration)
+
+    async def stop(self) -> None:
+        self.running.cancel()
+        await asyncio.wait((self.running,))
+        await self.server.stop(None)
+
+    def send(self, to: int, message: Message) -> None:
+        self.peers.send(Outgoing(to, message))
+
+    @staticmethod
+    def _open(address: PeerAddress) -> grpc.aio.Channel:
+        return grpc.aio.insecure_channel(address.endpoint, options=(("grpc.use_local_subchannel_pool", 1),))
+
+
+def group_of(*ends: End) -> Configuration:
+    return configuration_of(
+        GroupMember(end.member_id, name=f"node{end.member_id}", raft_endpoint=end.endpoint) for end in ends
+    )
+
+
+@pytest.fixture
+async def ends() -> AsyncIterator[tuple[End, ...]]:
+    """Three members that know nobody yet."""
+    made = tuple(End(member_id, Configuration(())) for member_id in (1, 2, 3))
+    for end in made:
+        await end.start()
+    yield made
+    for end in made:
+        await end.stop()
+
+
+async def delivered(sender: End, receiver: End, message: Message) -> None:
+    """Send until it arrives: what is sent before the streams are open is lost."""
+
+    async def arrived() -> bool:
+        sender.send(receiver.member_id, message)
+        await asyncio.sleep(0.01)
+        return message in receiver.received
+
+    await eventually(arrived, within=5)
+
+
+async def test_member_is_reached_once_the_configuration_has_it(ends: tuple[End, ...]) -> None:
+    one, two, three = ends
+    both = group_of(one, two)
+    one.follow(both, 1)
+    two.follow(both, 1)
+    await delivered(one, two, beat(1))
+    one.send(3, beat(9))
+    everybody = group_of(one, two, three)
+    for end in ends:
+        end.follow(everybody, 5)
+    await delivered(one, three, beat(2))
+    await delivered(one, three, append(4))
+    assert beat(9) not in three.received
+
+
+async def test_member_that_is_behind_answers_a_leader_it_does_not_know(ends: tuple[End, ...]) -> None:
+    one, two, three = ends
+    two.follow(group_of(two, three), 1)
+    one.follow(group_of(one, two, three), 7)
+    await delivered(one, two, beat(1))
+    await delivered(two, one, AppendAck(2, 1, 3, 0, 0))
+
+
+async def test_changed_endpoint_is_followed(ends: tuple[End, ...]) -> None:
+    one, two, three = ends
+    elsewhere = GroupMember(2, name="node2", raft_endpoint=three.endpoint)
+    one.follow(group_of(one).with_member(elsewhere, 1), 1)
+    two.follow(group_of(one, two), 1)
+    await eventually(lambda: "endpoint wrong" in one.peers.refusals().get(2, "") or None, within=5)
+    one.follow(group_of(one, two), 2)
+    await delivered(one, two, beat(1))
+    assert one.peers.refusals() == {}
+
+
+async def test_removed_member_is_told_when_it_knocks(ends: tuple[End, ...]) -> None:
+    one, two, three = ends
+    three.follow(group_of(one, two, three), 1)
+    without = group_of(one, two)
+    one.view = GroupView(4, without, 9, without, 9)
+    await eventually(lambda: Removed(1, 4, 9) in three.received or None, within=5)
+
+
+async def test_member_removed_while_its_stream_is_open_is_told_at_its_next_word(ends: tuple[End, ...]) -> None:
+    one, two, three = ends
+    everybody = group_of(*ends)
+    for end in ends:
+        end.follow(everybody, 1)
+    await delivered(three, one, Heartbeat(3, 1, 0, 0, 0, 1))
+    one.follow(group_of(one, two), 9)
+    three.send(1, Heartbeat(3, 1, 0, 0, 0, 2))
+    await eventually(lambda: Removed(1, 1, 9) in three.received or None, within=5)
+    assert Heartbeat(3, 1, 0, 0, 0, 2) not in one.received
+
+
+async def test_timeout_now_arrives(ends: tuple[End, ...]) -> None:
+    one, two, _ = ends
+    both = group_of(one, two)
+    one.follow(both, 1)
+    two.follow(both, 1)
+    await delivered(one, two, TimeoutNow(1, 6))
+
+
+async def test_broken_stream_is_reported_and_opened_again(ends: tuple[End, ...]) -> None:
+    one, two, _ = ends
+    both = group_of(one, two)
+    one.follow(both, 1)
+    two.follow(both, 1)
+    await delivered(one, two, beat(1))
+    await two.stop()
+    await eventually(lambda: 2 in one.lost or None, within=5)
+    await two.start(two.port)
+    await delivered(one, two, beat(2))

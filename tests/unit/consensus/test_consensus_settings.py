@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from services.consensus.configuration import NO_MEMBERS
 from services.consensus.model import MILLISECOND
 from services.consensus.settings import ConsensusSettings
 
@@ -62,7 +63,14 @@ def test_durations_reach_the_core_in_nanoseconds() -> None:
         pytest.param({"members": [{**MEMBERS[1], "weight": 3}]}, "weight", id="unknown-field"),
         pytest.param({"heartbeat": "100ms"}, "heartbeat", id="heartbeat-above-a-quarter"),
         pytest.param({"election_max": "901ms"}, "election_max", id="election-max-above-three-times"),
+        pytest.param({"election_max": "440ms"}, "one and a half", id="election-max-too-close"),
+        pytest.param({"lease_margin": "9ms"}, "at least one tick", id="margin-below-a-tick"),
         pytest.param({"election_min": "300"}, "unit", id="duration-without-unit"),
+        pytest.param({"max_uncommitted": "16MB"}, "not a size", id="size-in-no-unit-of-ours"),
+        pytest.param({"metrics_listen": "nowhere"}, "host:port", id="metrics-without-port"),
+        pytest.param({"join": True, "member_id": 4}, "of a new group", id="join-with-members"),
+        pytest.param({"join": True, "members": []}, "needs member_id", id="join-without-id"),
+        pytest.param({"member_id": 4}, "goes with join", id="id-without-join"),
     ],
 )
 def test_bad_settings_are_refused(values: dict[str, Any], says: str) -> None:
@@ -72,3 +80,28 @@ def test_bad_settings_are_refused(values: dict[str, Any], says: str) -> None:
 
 def test_password_in_the_store_url_is_not_shown() -> None:
     assert "secret" not in repr(made(store_url="mysql://primacy:secret@db/own"))
+
+
+def test_member_that_joins_knows_nobody_and_belongs_to_no_group_yet() -> None:
+    settings = made(members=[], join=True, member_id=4, node="node4", api_endpoint="h4:1", raft_endpoint="h4:2")
+    assert (settings.member.member_id, settings.member.name) == (4, "node4")
+    assert (settings.member.api_endpoint, settings.member.raft_endpoint) == ("h4:1", "h4:2")
+    assert (settings.group_id, settings.configuration()) == ("", NO_MEMBERS)
+    assert settings.core().member_id == 4
+
+
+def test_profile_for_distant_members_fills_in_what_is_not_given() -> None:
+    far = made(profile="wan").core()
+    assert (far.heartbeat, far.election_min, far.election_max) == (
+        200 * MILLISECOND,
+        1_200 * MILLISECOND,
+        2_400 * MILLISECOND,
+    )
+    assert made(profile="wan", heartbeat="150ms").core().heartbeat == 150 * MILLISECOND
+
+
+def test_preference_and_bounds_reach_whom_they_are_for() -> None:
+    settings = made(members=[{**member, "preference": 10 * member["member_id"]} for member in MEMBERS])
+    assert [member.preference for member in settings.configuration().members] == [10, 20, 30]
+    bounded = made(max_inflight=7, max_batch=9, max_uncommitted="1MiB").core()
+    assert (bounded.max_inflight, bounded.max_batch, bounded.max_uncommitted) == (7, 9, 1 << 20)

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.consensus.machine import Mark
-from services.consensus.model import Entry, EntryKind, HardState
+from services.consensus.model import Entry, EntryKind, HardState, LogMark
 from services.consensus.rows import LEASES, put
-from services.consensus.store_write import StoreWrite, merge_writes
+from services.consensus.store_write import Install, StoreWrite, merge_writes
 
 
 @dataclass
@@ -59,6 +59,23 @@ def test_merged_write_has_the_effect_of_all(writes: list[StoreWrite]) -> None:
     together.write(merged)
     assert together == one_by_one
     assert merged.number == writes[-1].number
+
+
+def test_newest_place_to_compact_to_and_first_group_and_first_reason_count() -> None:
+    merged = merge_writes(
+        [
+            StoreWrite(1, compact_to=LogMark(3, 1), group_id="one"),
+            StoreWrite(2, compact_to=LogMark(5, 1), quarantine="first"),
+            StoreWrite(3, group_id="two", quarantine="second"),
+        ]
+    )
+    assert (merged.compact_to, merged.group_id, merged.quarantine) == (LogMark(5, 1), "one", "first")
+
+
+def test_snapshot_stays_in_front_of_what_follows_it() -> None:
+    install = Install(Mark(7, 1), {})
+    merged = merge_writes([StoreWrite(1, install=install), StoreWrite(2, mark=Mark(8, 1))])
+    assert (merged.install, merged.mark) == (install, Mark(8, 1))
 
 
 def test_state_rows_alone_keep_the_number_of_the_batch_before() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from services.consensus.durability import Durability
 from services.consensus.events import Persisted
 from services.consensus.log import Log
-from services.consensus.model import Entry, EntryKind, HardState
+from services.consensus.model import Entry, EntryKind, HardState, InvariantViolated, LogMark
 from services.consensus.outputs import PersistBatch
 
 
@@ -108,3 +110,73 @@ def test_oldest_open_batch_tells_how_long_the_store_is_silent() -> None:
     assert durability.waiting_since() == 9
     durability.persisted(second)
     assert durability.waiting_since() is None
+
+
+def test_install_drops_what_was_not_written_and_begins_behind_the_snapshot() -> None:
+    log = Log(_entries(1, 1, 1))
+    durability = Durability(log, HardState(3))
+    log.append(_entries(3, 1, 1))
+    durability.truncate(2)
+    durability.install(LogMark(5, 3), 1)
+    log.append(_entries(6, 3))
+    batch = durability.take_batch(0)
+    assert batch == PersistBatch(1, None, None, tuple(_entries(6, 3)), 6, 3, install=LogMark(5, 3))
+
+
+def test_acknowledgement_behind_a_snapshot_waits_for_its_install() -> None:
+    """C1, N4."""
+    log = Log(_entries(1, 1, 1))
+    durability = Durability(log, HardState(3))
+    durability.install(LogMark(5, 3), 1)
+    notice = _notice(durability.take_batch(0))
+    assert (durability.durable_index, durability.log_barrier(5), durability.installing) == (1, 1, True)
+    durability.persisted(notice)
+    assert (durability.durable_index, durability.log_barrier(5), durability.installing) == (5, 0, False)
+
+
+def test_notice_of_a_log_that_a_snapshot_replaced_proves_nothing() -> None:
+    """C2: the entries it tells of are gone, and what has their indexes now is not durable."""
+    log = Log(_entries(1, 1))
+    durability = Durability(log, HardState(3))
+    log.append(_entries(2, 1, 1, 1, 1, 1))
+    first = _notice(durability.take_batch(0))
+    durability.install(LogMark(3, 3), 1)
+    log.append(_entries(4, 3, 3, 3))
+    last = _notice(durability.take_batch(0))
+    durability.persisted(first)
+    assert (durability.durable_index, durability.installing) == (1, True)
+    durability.persisted(last)
+    assert (durability.durable_index, durability.installing) == (6, False)
+
+
+def test_compaction_goes_with_the_next_batch_and_counts_for_nothing_else() -> None:
+    log = Log(_entries(1, 1, 1, 2))
+    durability = Durability(log, HardState(2))
+    durability.compact(1)
+    durability.compact(2)
+    assert durability.take_batch(0) == PersistBatch(1, None, None, (), 3, 2, compact_to=LogMark(2, 1))
+    assert durability.durable_index == 3
+    assert not durability.installing
+    assert durability.take_batch(0) is None
+
+
+def test_entries_that_were_compacted_before_they_were_durable_count_when_they_are() -> None:
+    log = Log()
+    durability = Durability(log, HardState(1))
+    log.append(_entries(1, 1, 1, 1))
+    first = _notice(durability.take_batch(0))
+    log.append(_entries(4, 1, 1))
+    last = _notice(durability.take_batch(0))
+    durability.compact(4)
+    durability.persisted(first)
+    assert durability.durable_index == 3
+    durability.persisted(last)
+    assert durability.durable_index == 5
+
+
+def test_entries_no_batch_has_are_not_compacted() -> None:
+    log = Log()
+    durability = Durability(log, HardState(1))
+    log.append(_entries(1, 1, 1))
+    with pytest.raises(InvariantViolated, match="I16"):
+        durability.compact(1)

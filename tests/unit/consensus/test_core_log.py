@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.consensus.log import ENTRY_OVERHEAD, Log
-from services.consensus.model import Entry, EntryKind, InvariantViolated
+from services.consensus.model import Entry, EntryKind, InvariantViolated, LogMark
 from services.consensus.quorum import majority, reached_by
 from services.consensus.randomness import SplitMix64
 
@@ -23,7 +26,55 @@ def test_may_match_is_the_last_entry_within_both_bounds(numbers: list[int], inde
     """R4."""
     within = [place for place in range(1, len(numbers) + 1) if place <= index and numbers[place - 1] <= term]
     found = max(within, default=0)
-    assert _log(numbers).may_match(index, term) == (found, numbers[found - 1] if found else 0)
+    assert _log(numbers).may_match(index, term) == LogMark(found, numbers[found - 1] if found else 0)
+
+
+@given(terms.filter(bool), st.data())
+def test_compacted_log_answers_as_before_from_its_mark_on(numbers: list[int], data: st.DataObject) -> None:
+    """N1: nobody who asks from the mark on can tell the difference."""
+    whole, log = _log(numbers, b"xy"), _log(numbers, b"xy")
+    for to in sorted(data.draw(st.lists(st.integers(0, len(numbers)), max_size=3))):
+        log.compact(to)
+    mark = log.mark
+    assert mark == LogMark(mark.index, whole.term_at(mark.index) or 0)
+    assert (log.last_index, log.last_term) == (whole.last_index, whole.last_term)
+    assert log.bytes == whole.size(mark.index + 1)
+    for index in range(len(numbers) + 3):
+        assert log.term_at(index) == (whole.term_at(index) if index >= mark.index else None)
+        if index > mark.index:
+            assert log.between(index, log.last_index) == whole.between(index, whole.last_index)
+            assert log.batch(index, 2, 1000) == whole.batch(index, 2, 1000)
+            assert log.size(index) == whole.size(index)
+    for index, term in itertools.product(range(len(numbers) + 2), range(7)):
+        found = whole.may_match(index, term)
+        assert found is not None
+        assert log.may_match(index, term) == (found if found.index >= mark.index else None)
+
+
+@given(terms.filter(bool), st.data())
+def test_size_follows_whatever_happens_to_the_log(numbers: list[int], data: st.DataObject) -> None:
+    log = _log(numbers, b"abc")
+    to = data.draw(st.integers(0, len(numbers)))
+    log.compact(to)
+    log.truncate(data.draw(st.integers(to + 1, len(numbers) + 1)))
+    assert log.bytes == log.size(log.mark.index + 1) == (log.last_index - to) * (3 + ENTRY_OVERHEAD)
+    log.reset(LogMark(20, 9))
+    assert (log.bytes, log.last_index, log.last_term, log.term_at(20)) == (0, 20, 9, 9)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "rule"),
+    [
+        pytest.param(lambda log: log.truncate(2), "S5", id="truncation-of-the-mark"),
+        pytest.param(lambda log: log.compact(1), "I16", id="compaction-backwards"),
+        pytest.param(lambda log: log.compact(5), "I16", id="compaction-beyond-the-end"),
+    ],
+)
+def test_compacted_log_keeps_its_mark(attempt: Callable[[Log], None], rule: str) -> None:
+    log = _log([1, 1, 2, 2])
+    log.compact(2)
+    with pytest.raises(InvariantViolated, match=rule):
+        attempt(log)
 
 
 @given(terms, terms)

@@ -34,5 +34,6 @@ def test_help_lists_every_command_and_the_exit_codes(capsys: pytest.CaptureFixtu
 
     shown = capsys.readouterr().out
     commands = "up status health discover topology findings explain plan recover recoveries primaries"
-    assert all(f"\n  {command} " in shown for command in commands.split())
+    groups = "downtime maintenance rule tag pool name policy setting"
+    assert all(f"\n  {command} " in shown for command in (*commands.split(), *groups.split()))
     assert "Exit codes: 0 done;" in shown

@@ -296,7 +296,7 @@ def test_group_without_a_leader_is_not_healthy() -> None:
 
     assert not node.healthy
     assert "no leader" in shown
-    assert "NO_QUORUM on h:2: no majority of the members is in contact" in shown
+    assert "NO_QUORUM on h:2: no majority of the voters is in contact" in shown
 
 
 def test_unknown_blockers_are_said_to_be_unknown() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, Final
 
 import pytest
 
-from services.recovery.lease import MARGIN_NS, LeaseGuard, LeaseState, why_not
+from services.recovery.lease import MARGIN_NS, LeaseGuard, LeaseState, outlasting_ns, why_not
 from services.recovery.model import LeaseLost
 
 MS: Final = 1_000_000
@@ -58,3 +59,30 @@ def test_guard_sees_the_lease_as_it_is_at_the_moment_of_the_check() -> None:
     state[0] = None
     with pytest.raises(LeaseLost, match="lost"):
         guard.check(10 * MS)
+
+
+@pytest.mark.parametrize(
+    ("state", "now_ms", "reason"),
+    [
+        pytest.param(PINNED, 999, "", id="lasts to its last moment"),
+        pytest.param(PINNED, 1000, "run out", id="ran out"),
+        pytest.param(None, 800, "lost", id="lost"),
+        pytest.param(LeaseState(41, 4, 2000 * MS, "here"), 800, "lapsed", id="lapsed and came back"),
+        pytest.param(LeaseState(42, 3, 2000 * MS, "here"), 800, "token 42", id="another token"),
+    ],
+)
+def test_work_must_stop_when_the_lease_it_began_under(state: LeaseState | None, now_ms: int, reason: str) -> None:
+    guard = LeaseGuard(lambda: state, PINNED, "here", lambda: now_ms * MS)
+    assert reason in guard.lost()
+    assert bool(guard.lost()) == bool(reason)
+
+
+def test_lease_that_is_handed_over_is_good_for_the_step_that_runs() -> None:
+    draining = LeaseState(41, 3, 1000 * MS, "here", draining=True)
+    guard = LeaseGuard(lambda: draining, PINNED, "here", lambda: 800 * MS)
+    assert guard.draining
+    guard.check(100 * MS)
+
+
+def test_hold_of_another_host_is_stretched_by_what_clocks_may_differ() -> None:
+    assert outlasting_ns(timedelta(seconds=99)) == 101_000 * MS

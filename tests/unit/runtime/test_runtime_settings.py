@@ -18,6 +18,7 @@ from services.shared.runtime.settings import (
     load_settings,
     parse_duration,
     parse_host_port,
+    parse_size,
     read_secret,
     unknown_variables,
 )
@@ -44,6 +45,25 @@ class ExampleSettings(ServiceSettings):
 )
 def test_duration_is_read_with_its_unit(text: str, expected: timedelta) -> None:
     assert parse_duration(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("16MiB", 16 << 20, id="mebibytes"),
+        pytest.param(" 64KiB ", 64 << 10, id="white space around"),
+        pytest.param("2GiB", 2 << 30, id="gibibytes"),
+        pytest.param(4096, 4096, id="a number is bytes"),
+    ],
+)
+def test_size_is_read_with_its_unit(text: object, expected: int) -> None:
+    assert parse_size(text) == expected
+
+
+@pytest.mark.parametrize("text", ["16MB", "", "MiB", "-1KiB", "1.5GiB", "1KiB2"])
+def test_size_without_a_known_unit_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not a size"):
+        parse_size(text)
 
 
 @pytest.mark.parametrize("text", ["5", "", "s", "-1s", "5 parsecs", "1s2"])

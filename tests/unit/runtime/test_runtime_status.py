@@ -149,3 +149,19 @@ async def test_health_is_not_serving_until_said_so() -> None:
         await server.stop()
     assert before.status == health_pb2.HealthCheckResponse.NOT_SERVING
     assert after.status == health_pb2.HealthCheckResponse.SERVING
+
+
+@pytest.mark.parametrize("method", ["Check", "Watch"])
+async def test_bytes_that_are_no_message_are_refused_as_such(method: str, caplog: pytest.LogCaptureFixture) -> None:
+    server = grpc.aio.server(interceptors=(ErrorInterceptor(DOMAIN, TABLE),))
+    health_pb2_grpc.add_HealthServicer_to_server(FailingHealth(RuntimeError()), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with open_channel(f"127.0.0.1:{port}") as channel:
+        multicallable: Any = channel.unary_unary if method == "Check" else channel.unary_stream
+        answer = multicallable(f"/grpc.health.v1.Health/{method}")(b"\xff\xff")
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await (answer if method == "Check" else answer.read())
+    await server.stop(None)
+    assert parse_error(refused.value).reason == "INVALID_FIELD"
+    assert caplog.text == ""

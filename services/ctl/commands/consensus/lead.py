@@ -1,0 +1,74 @@
+"""`primacy consensus transfer|step-down`: who leads."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from google.protobuf import duration_pb2
+from primacy.consensus.v1 import consensus_pb2 as pb
+
+from services.ctl.client import Suite
+from services.ctl.commands.consensus.asking import DryRunOption, ForceOption, ask_leader, find_member, stub
+from services.ctl.failure import Exit
+from services.ctl.session import (
+    DEFAULT_NODES,
+    NodesOption,
+    Output,
+    OutputOption,
+    Session,
+    TimeoutOption,
+    parse_option_duration,
+    run,
+)
+from services.ctl.views.consensus import leads_line
+
+
+def transfer(
+    member: Annotated[
+        str, typer.Argument(metavar="[MEMBER]", help="Who shall lead: name or id; default: whom it fits best.")
+    ] = "",
+    force: ForceOption = False,
+    dry_run: DryRunOption = False,
+    nodes: NodesOption = DEFAULT_NODES,
+    output: OutputOption = Output.TEXT,
+    timeout: TimeoutOption = "15s",
+) -> None:
+    """Hand leadership over, without losing a lease in between.
+
+    A running recovery ends its step first, and goes on beside the new leader.
+    """
+    session = Session.of(nodes, output, timeout)
+
+    async def work(suite: Suite) -> Exit:
+        target = (await find_member(suite, member)).member_id if member else 0
+        request = pb.TransferLeadershipRequest(member_id=target, force=force, validate_only=dry_run)
+        done = await ask_leader(
+            suite, lambda channel, timeout_s: stub(channel).TransferLeadership(request, timeout=timeout_s)
+        )
+        session.show(lambda: [leads_line(done.leader, done.term, dry_run)], done)
+        return Exit.OK
+
+    run(session, work)
+
+
+def step_down(
+    hold: Annotated[str, typer.Option(metavar="DURATION", help="How long it does not campaign afterwards.")] = "10s",
+    force: ForceOption = False,
+    dry_run: DryRunOption = False,
+    nodes: NodesOption = DEFAULT_NODES,
+    output: OutputOption = Output.TEXT,
+    timeout: TimeoutOption = "15s",
+) -> None:
+    """Have the leader hand over to whom it fits best, and stay a follower for a while."""
+    session = Session.of(nodes, output, timeout)
+    span = duration_pb2.Duration()
+    span.FromNanoseconds(round(parse_option_duration(hold) * 1e9))
+    request = pb.StepDownRequest(hold=span, force=force, validate_only=dry_run)
+
+    async def work(suite: Suite) -> Exit:
+        done = await ask_leader(suite, lambda channel, timeout_s: stub(channel).StepDown(request, timeout=timeout_s))
+        session.show(lambda: [leads_line(done.leader, done.term, dry_run)], done)
+        return Exit.OK
+
+    run(session, work)

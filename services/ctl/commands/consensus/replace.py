@@ -1,0 +1,96 @@
+"""`primacy consensus replace|cancel-replacement`: one member for another, without a restart of the others."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from primacy.consensus.v1 import consensus_pb2 as pb
+
+from services.ctl.client import Suite
+from services.ctl.commands.consensus.add import (
+    ApiOption,
+    IdOption,
+    NameArgument,
+    PreferenceOption,
+    RaftOption,
+    RecoveryOption,
+    SiteOption,
+)
+from services.ctl.commands.consensus.asking import (
+    DryRunOption,
+    MemberArgument,
+    RequestIdOption,
+    ask_leader,
+    find_member,
+    request_id_of,
+    stub,
+)
+from services.ctl.failure import Exit
+from services.ctl.session import DEFAULT_NODES, NodesOption, Output, OutputOption, Session, TimeoutOption, run
+from services.ctl.views.consensus import replacement_lines
+
+
+def replace(
+    old: MemberArgument,
+    name: NameArgument,
+    raft_endpoint: RaftOption,
+    api_endpoint: ApiOption,
+    recovery_endpoint: RecoveryOption = "",
+    member_id: IdOption = 0,
+    site: SiteOption = "",
+    preference: PreferenceOption = 50,
+    dry_run: DryRunOption = False,
+    request_id: RequestIdOption = "",
+    nodes: NodesOption = DEFAULT_NODES,
+    output: OutputOption = Output.TEXT,
+    timeout: TimeoutOption = "10s",
+) -> None:
+    """Replace a member by a new one: added, caught up, promoted; then the old one is removed.
+
+    Answers when the group has taken it on; whoever leads carries it on. `primacy consensus status` shows how far it is.
+    """
+    session = Session.of(nodes, output, timeout)
+    asked = request_id_of(request_id)
+    member = pb.Member(
+        member_id=member_id,
+        name=name,
+        raft_endpoint=raft_endpoint,
+        api_endpoint=api_endpoint,
+        recovery_endpoint=recovery_endpoint,
+        site=site,
+        preference=preference,
+    )
+
+    async def work(suite: Suite) -> Exit:
+        found = await find_member(suite, old)
+        request = pb.ReplaceMemberRequest(
+            request_id=asked, old_member_id=found.member_id, new_member=member, validate_only=dry_run
+        )
+        done = await ask_leader(
+            suite, lambda channel, timeout_s: stub(channel).ReplaceMember(request, timeout=timeout_s)
+        )
+        session.show(lambda: replacement_lines(done.replacement, done.warnings, dry_run), done)
+        return Exit.OK
+
+    run(session, work)
+
+
+def cancel_replacement(
+    replacement_id: Annotated[str, typer.Argument(metavar="ID", help="The replacement, as its start showed it.")],
+    nodes: NodesOption = DEFAULT_NODES,
+    output: OutputOption = Output.TEXT,
+    timeout: TimeoutOption = "10s",
+) -> None:
+    """End a replacement before the old member is removed; the new one stays what it is by then."""
+    session = Session.of(nodes, output, timeout)
+    request = pb.CancelReplacementRequest(replacement_id=request_id_of(replacement_id))
+
+    async def work(suite: Suite) -> Exit:
+        done = await ask_leader(
+            suite, lambda channel, timeout_s: stub(channel).CancelReplacement(request, timeout=timeout_s)
+        )
+        session.show(lambda: replacement_lines(done.replacement, (), False), done)
+        return Exit.OK
+
+    run(session, work)
