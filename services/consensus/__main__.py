@@ -66,8 +66,20 @@ def _open(settings: ConsensusSettings) -> tuple[Store, StoredState]:
         _refuse(EXIT_STORE, f"the store cannot be used: {error}")
 
 
+def _tell(settings: ConsensusSettings, stored: StoredState) -> None:
+    """Log what an operator should know about the store before anything else happens."""
+    if stored.quarantine:
+        log.error("consensus.quarantined", extra={"problem": stored.quarantine})
+    if settings.group_id not in ("", stored.group_id):
+        # The list counts only once; after that the group itself says who is in it (18.1).
+        log.warning("consensus.settings_differ", extra={"group_id": stored.group_id})
+    for record in stored.audit:
+        log.info("consensus.audit", extra={"time_ms": record.time_ms, "action": record.action, "detail": record.detail})
+
+
 async def _serve(settings: ConsensusSettings, store: Store, stored: StoredState) -> int:
     stopped = stop_signal()
+    _tell(settings, stored)
     node = Node(settings, store, stored)
     try:
         port, raft_port = node.listen()

@@ -18,7 +18,7 @@ from services.consensus.quorum import majority
 VERSION: Final = 1
 DEFAULT_PREFERENCE: Final = 50
 NEVER_LEADS: Final = 0
-"""Preference of a member that votes, but never campaigns and is never chosen as a transfer's target (8.2)."""
+"""Preference of a member that votes, campaigns as a last resort only, and is never chosen as a target (8.2)."""
 
 
 class MemberKind(Enum):

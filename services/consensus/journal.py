@@ -255,7 +255,7 @@ def _next_step(found: Recovery, index: int, now_ms: int, write: StepWrite) -> St
     if before.fencing_token == found.fencing_token:
         if (before.phase, before.data) == (written.phase, written.data):
             return before
-        # Steps are written so that repeating them is harmless, so what nobody knows the outcome of may start again (F10).
+        # Repeating a step is harmless: what nobody knows the outcome of may start again (F10).
         again = before.phase is Phase.UNKNOWN and written.phase is Phase.INTENT
         if before.phase is not Phase.INTENT and not again:
             return StepEnded(found.recovery_id, write.number)

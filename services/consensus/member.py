@@ -8,6 +8,7 @@ in trouble. Terms only grow; a vote is given once a term; `commit_index` and `ap
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from services.consensus.configuration import NEVER_LEADS, Configuration
 from services.consensus.digests import OwnDigests
@@ -19,6 +20,9 @@ from services.consensus.messages import Message
 from services.consensus.model import NOBODY, BootState, CoreSettings, Entry, HardState, Role, StoreHealth
 from services.consensus.outputs import LeaderLease, Outgoing
 from services.consensus.randomness import SplitMix64
+
+LAST_RESORT: Final = 4
+"""A voter of preference 0 campaigns after so many times `election_max` without a leader."""
 
 
 class Member:
@@ -38,6 +42,7 @@ class Member:
         self.ready = True  # This node's recovery is alive (8.3).
         self.quarantine = boot.quarantine
         self.told_removed = False
+        self._started_at = now
         self.hold_until = now  # An operator wants no candidacy before (8.4).
         self.own_digests = OwnDigests()
         self.commit_index = boot.applied_index
@@ -100,8 +105,19 @@ class Member:
 
     @property
     def may_campaign(self) -> bool:
-        """True while this member may try to become leader by itself (8.2, 8.4)."""
-        return self.may_stand and self._preference > NEVER_LEADS and self.now >= self.hold_until
+        """True while this member may try to become leader by itself (8.2, 8.4).
+
+        A voter of preference 0 does so as a last resort only: it may be the one whose log the others need, and a
+        preference never vetoes. Once it leads it hands over as soon as another has caught up.
+        """
+        willing = self._preference > NEVER_LEADS or self.now >= self._last_resort_at
+        return self.may_stand and willing and self.now >= self.hold_until
+
+    @property
+    def _last_resort_at(self) -> int:
+        """When the group has been without a leader for so long that anybody may lead."""
+        since = self._started_at if self.leader_contact_at is None else self.leader_contact_at
+        return since + LAST_RESORT * self.settings.election_max
 
     @property
     def quorum_need(self) -> int:

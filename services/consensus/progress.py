@@ -179,6 +179,11 @@ class Progress:
         if (self.probe_sent or self._inflight) and sent_at > self.appended_at:
             self.nudge = True
 
+    def nudged(self, now: int) -> None:
+        """Note that it was asked; answers to heartbeats from before that ask for nothing again (R4)."""
+        self.nudge = False
+        self.appended_at = now
+
     def view(self) -> PeerProgress:
         """Return it as a value."""
         return PeerProgress(

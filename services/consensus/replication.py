@@ -147,7 +147,7 @@ class Replication:
                 if peer.state is ReplicationState.PROBE:
                     break
             if peer.nudge:
-                peer.nudge = False
+                peer.nudged(self._member.now)
                 self._send_append(peer, ())
 
     def _feeds(self, peer: Progress) -> bool:

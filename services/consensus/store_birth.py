@@ -13,7 +13,7 @@ from services.consensus import migrations, tables
 from services.consensus.configuration import NO_MEMBERS, Configuration
 from services.consensus.database import Database
 from services.consensus.machine import Mark
-from services.consensus.migrations.versions.r0002_marks import SETTINGS_CONFIGURATION
+from services.consensus.migrations import SETTINGS_CONFIGURATION
 from services.consensus.model import MILLISECOND, START, HardState, LogMark
 from services.consensus.ports import StoreBroken, StoreRefused
 from services.consensus.store_standing import StoredMember

@@ -114,9 +114,13 @@ class Succession:
 
     def _preferred(self, status: CoreStatus, fit: tuple[PeerProgress, ...], now: int) -> int | None:
         own = status.configuration.find(status.member_id)
+        if own is None:
+            return None
+        # A voter that never leads, but had to, hands over at once.
+        stable_ns = 0 if own.preference == NEVER_LEADS else self._stable_ns
         for peer in fit:
             member = status.configuration.find(peer.member_id)
-            higher = member is not None and own is not None and member.preference > own.preference
-            if higher and now - self._fit_since[peer.member_id] >= self._stable_ns:
+            higher = member is not None and member.preference > own.preference
+            if higher and now - self._fit_since[peer.member_id] >= stable_ns:
                 return peer.member_id
         return None

@@ -11,6 +11,9 @@ import sqlalchemy as sa
 NEWEST: Final = "0003"
 """The revision this version works with; what `versions/` ends with."""
 
+SETTINGS_CONFIGURATION: Final = -1
+"""`configuration_index` of a store from before revision 0002: its configuration is the one in the settings."""
+
 
 class NewerSchema(Exception):
     """The database was migrated by a newer version."""

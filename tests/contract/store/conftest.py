@@ -174,10 +174,7 @@ class _Servers(dict[Flavor, LabInstance]):
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """A database of each kind that has its tables and nothing in them, so that most tests need no migration."""
     if request.param is None:
-        shutil.copy(request.getfixturevalue("migrated"), tmp_path / "consensus.db")
-        file = Database(f"sqlite:///{tmp_path}/consensus.db", tmp_path)
-        yield file
-        file.close()
+        yield request.getfixturevalue("sqlite")
         return
     servers: _Servers = request.getfixturevalue("servers")
     known = servers.schemas.pop(request.param, None)
@@ -188,6 +185,15 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
     made.close()
     if not made.changed_schema:
         servers.schemas[request.param] = made.url.rpartition("/")[2]
+
+
+@pytest.fixture
+def sqlite(migrated: Path, tmp_path: Path) -> Iterator[Database]:
+    """A SQLite file with tables and nothing in them."""
+    shutil.copy(migrated, tmp_path / "consensus.db")
+    made = Database(f"sqlite:///{tmp_path}/consensus.db", tmp_path)
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

@@ -53,7 +53,25 @@ def fill(database: Database) -> StoredState:
         pytest.param("UPDATE raft_member SET incarnation = 'x'", "raft_member is damaged", 5, id="incarnation"),
     ],
 )
-def test_damage_is_found_at_start_and_left_as_it_is(database: Database, damage: str, says: str, left: int) -> None:
+def test_damage_is_found_at_start_and_left_as_it_is(sqlite: Database, damage: str, says: str, left: int) -> None:
+    look(sqlite, damage, says, left)
+
+
+@pytest.mark.parametrize(
+    ("damage", "says", "left"),
+    [
+        pytest.param("UPDATE raft_log SET data = x'00' WHERE log_index = 5", "entry 5 is damaged", 3, id="data"),
+        pytest.param("DELETE FROM raft_log WHERE log_index = 5", "entry 5 is missing", 3, id="gap"),
+        pytest.param("UPDATE raft_vote SET voted_for = 3", "raft_vote is damaged", 5, id="vote"),
+        pytest.param("DELETE FROM raft_mark", "raft_mark has 0 rows", 0, id="mark"),
+    ],
+)
+def test_damage_is_found_in_every_database(database: Database, damage: str, says: str, left: int) -> None:
+    look(database, damage, says, left)
+
+
+def look(database: Database, damage: str, says: str, left: int) -> None:
+    """Damage a store, and see that it is found and nothing done about it."""
     fill(database)
     database.execute(damage)
     before = contents(database)

@@ -213,3 +213,37 @@ async def test_paused_leader_wakes_without_its_lease(tmp_path: Path) -> None:
         status = await successor.status()
         assert status.role == pb.ROLE_LEADER, "the member that woke did not disturb the group"
         assert [lease.fencing_token for lease in status.leases] == [newer]
+
+
+def database_files(directory: Path) -> list[Path]:
+    """Return the files of a database, without the one that says what was acknowledged."""
+    return [file for file in directory.glob("consensus.db*") if file.suffix in (".db", ".db-wal", ".db-shm")]
+
+
+async def test_member_with_an_old_copy_of_its_database_shows_itself_and_votes_for_nobody(tmp_path: Path) -> None:
+    async with consensus_group(tmp_path) as group:
+        for member in group.members:
+            member.start()
+        leader = await group.leader()
+        await group.agree()
+        old = group.others(leader)[0]
+        old.kill()
+        copies = {file: file.read_bytes() for file in database_files(old.directory)}
+        old.start()
+        leader.kill()
+        await group.leader(among=group.others(leader))
+        old.kill()
+        for file in database_files(old.directory):
+            file.unlink()
+        for file, content in copies.items():
+            file.write_bytes(content)
+        old.start()
+
+        async def quarantined() -> bool:
+            status = await old.status()
+            return pb.BLOCKER_QUARANTINED in status.blockers
+
+        await eventually(quarantined, within=10, retry_on=grpc.aio.AioRpcError, message=lambda: old.output[-2_000:])
+        assert "forgot term" in old.output
+        leader.start()
+        await group.leader(among=group.others(old))

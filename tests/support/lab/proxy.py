@@ -30,9 +30,9 @@ class _State(enum.Enum):
 class TcpProxy:
     """Forwards every connection to its own port to `host:port`; runs in the event loop that entered it.
 
-    States: healthy (forwards, maybe with a delay), cut (connections reset, new ones refused), hung (connections open and
-    accepted, nothing forwarded either way). It starts healthy. With clients to spare, it keeps listening for them while
-    cut, so that the others are accepted and reset at once rather than refused.
+    States: healthy (forwards, maybe with a delay), cut (connections reset, new ones refused), hung (connections open
+    and accepted, nothing forwarded either way). It starts healthy. With clients to spare, it keeps listening for them
+    while cut, so that the others are accepted and reset at once rather than refused.
     """
 
     def __init__(self, host: str, port: int, *, spared: Spared | None = None) -> None:

@@ -189,7 +189,6 @@ def test_preference_of_a_learner_delays_nobody() -> None:
         pytest.param(
             configuration_of([GroupMember(1, kind=MemberKind.LEARNER), GroupMember(2), GroupMember(3)]), id="learner"
         ),
-        pytest.param(configuration_of([GroupMember(1, preference=0), GroupMember(2)]), id="preference-0"),
     ],
 )
 def test_who_may_not_lead_never_campaigns(configuration: Configuration) -> None:
@@ -198,6 +197,17 @@ def test_who_may_not_lead_never_campaigns(configuration: Configuration) -> None:
         core.step(Tick(), step * 50 * MILLISECOND)
         assert core.take_output().messages == ()
     assert core.status().role is Role.FOLLOWER
+
+
+def test_voter_of_preference_0_campaigns_only_when_nobody_led_for_long() -> None:
+    """8.2: a preference never vetoes; 4 * election_max without a leader, then the group takes whom it can get."""
+    configuration = configuration_of([GroupMember(1, preference=0), GroupMember(2)])
+    core = RaftCore(SETTINGS, BootState(configuration=configuration), 1, 0)
+    asked_at = []
+    for step in range(1, 400):
+        core.step(Tick(), step * 10 * MILLISECOND)
+        asked_at += [step * 10 * MILLISECOND for _ in core.take_output().messages]
+    assert asked_at[0] >= 4 * SETTINGS.election_max
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,12 @@ def test_unfit_moment_starts_the_wait_anew() -> None:
     assert _decide(watch, status, NOW + 51 * SECOND) is not None
 
 
+def test_leader_of_preference_0_hands_over_at_once() -> None:
+    """8.2: it leads as a last resort only."""
+    tie_breaker = replace(_status(_peer(2)), member_id=4)
+    assert _decide(_watch(), tie_breaker, NOW) == Handover(2, HandoverReason.PREFERENCE)
+
+
 def test_equal_preference_changes_nothing() -> None:
     watch, status = _watch(), _status(_peer(2))
     _decide(watch, status, NOW)

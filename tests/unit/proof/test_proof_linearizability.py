@@ -277,5 +277,5 @@ def test_ten_thousand_operations_of_eight_clients_are_searched_quickly(unknown_s
         operations[last] = Operation(stale.client, "k", Read(), "nothing", stale.invoked, stale.returned)
     begun = time.process_time()
     violation = check(operations, Register())
-    assert time.process_time() - begun < 2
+    assert time.process_time() - begun < 4
     assert (violation is not None) == broken

@@ -15,13 +15,12 @@ import google_crc32c
 import sqlalchemy as sa
 from alembic import op
 
+from services.consensus.migrations import SETTINGS_CONFIGURATION
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
 depends_on = None
-
-SETTINGS_CONFIGURATION = -1
-"""`configuration_index` of a store from before this revision: its configuration is the one in the settings."""
 
 _MEDIUM = 16 * 1024 * 1024 - 1
 _TEXT = sa.String(300).with_variant(sa.String(300, collation="utf8mb4_bin"), "mysql", "mariadb")
