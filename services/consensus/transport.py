@@ -75,9 +75,7 @@ class PeerTransport:
             PeerEvents(loop.receive, loop.unreachable, votes.answer, loop.set_quarantine),
             vote_timeout_s=vote_s,
         )
-        self._snapshots = SnapshotSender(
-            self._route, self._term, self._snapshot_ended, settings.snapshot_bandwidth
-        )
+        self._snapshots = SnapshotSender(self._route, self._term, self._snapshot_ended, settings.snapshot_bandwidth)
         self._arriving = SnapshotReceiver(loop.install_snapshot, self._term)
         self.forwarder = Forwarder(lambda: loop.leadership.leader, self._route)
         self._server = GrpcServer(settings, domain, table, SERVICES, options=_OPTIONS)

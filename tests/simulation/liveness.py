@@ -105,9 +105,12 @@ def _leader(world: World) -> Node | None:
 
 
 def _is_settled(world: World) -> bool:
-    """Tell whether all members have the same log, durable and applied; executors may be a few entries ahead."""
+    """Tell whether all members have the same log, durable and applied; executors may be a few entries ahead.
+
+    What a disk that was stuck held back has left by then, all at once.
+    """
     nodes = [node for node in world.members() if not node.quarantine]
-    if len(nodes) < len(world.members()):
+    if len(nodes) < len(world.members()) or any(node.holds_messages for node in nodes):
         return False
     applied = [node.machine.mark.applied_index for node in nodes]
     durable = [node.disk.store.last_index for node in nodes]

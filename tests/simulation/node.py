@@ -148,6 +148,11 @@ class Node:
         return self.running and self.leadership.role is Role.LEADER
 
     @property
+    def holds_messages(self) -> bool:
+        """True while messages wait for the disk (C1)."""
+        return bool(self._held)
+
+    @property
     def doubtful(self) -> bool:
         """True when its store lost something, or may do so."""
         return bool(self.quarantine) or self.disk.lying or bool(self.disk.rotten)

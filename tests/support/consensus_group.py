@@ -224,7 +224,6 @@ class Group:
     def _views(self) -> str:
         return "".join(f"\n{member.name}:\n{member.output[-2000:]}" for member in self.members)
 
-
     async def joiner(self, stack: contextlib.AsyncExitStack, member_id: int) -> MemberProcess:
         """Make a member that waits to be added under an id; it does not run yet."""
         member = MemberProcess(member_id, self.members[0].directory.parent / f"node{member_id}")
@@ -262,9 +261,11 @@ async def consensus_group(
                     proxy = await stack.enter_async_context(TcpProxy("127.0.0.1", receiver.raft_port))
                     links[sender.member_id, receiver.member_id] = proxy
         for member in members:
-            member.environment = await _uplink(stack, member, members, links) | _environment(member, members) | {
-                f"PRIMACY_CONSENSUS_{name.upper()}": value for name, value in (extra or {}).items()
-            }
+            member.environment = (
+                await _uplink(stack, member, members, links)
+                | _environment(member, members)
+                | {f"PRIMACY_CONSENSUS_{name.upper()}": value for name, value in (extra or {}).items()}
+            )
         yield Group(members, links)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,19 @@ def test_read_only_database_is_never_answered_from(sqlite: Database, file: Path)
     store._database.raw.execute("PRAGMA query_only = ON")
     with pytest.raises(StoreBroken, match="readonly"):
         store.write(StoreWrite(1, entries=entries(2)))
+
+
+def test_start_takes_less_than_a_second_of_work_for_a_hundred_thousand_entries(sqlite: Database) -> None:
+    store, _ = sqlite.load()
+    for first in range(2, 50_002, 5_000):
+        store.write(
+            StoreWrite(1, entries=tuple(entry(index, data=bytes(256)) for index in range(first, first + 5_000)))
+        )
+    store.close()
+    began = time.process_time()
+    _, state = sqlite.load()
+    assert time.process_time() - began < 0.5
+    assert (len(state.entries), state.quarantine) == (50_000, "")
 
 
 def test_migrations_end_with_the_tables_the_store_uses(sqlite: Database, file: Path) -> None:
