@@ -142,8 +142,10 @@ class SqliteBackend:
         """Return what an error of the driver means."""
         text = f"{self._path}: {error}"
         if isinstance(error, sqlite3.Error):
-            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-            if code == sqlite3.SQLITE_FULL:
+            extended = getattr(error, "sqlite_errorcode", 0)
+            code = extended & 0xFF
+            # A full disk is an I/O error to SQLite where the index of the write-ahead log (-shm) has to grow.
+            if code == sqlite3.SQLITE_FULL or extended == sqlite3.SQLITE_IOERR_SHMSIZE:
                 return StoreFull(text)
             if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 return StoreBusy(text)
