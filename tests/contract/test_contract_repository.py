@@ -34,6 +34,7 @@ CHANGING = re.compile(
     re.IGNORECASE,
 )
 ALLOWED = ("services/recovery/", "services/shared/mysql/")
+OWN_DATABASE = "services/consensus/backend_mysql.py"  # Ends its own lost session of its own store; no managed server.
 
 
 def tracked(*patterns: str) -> list[str]:
@@ -79,7 +80,8 @@ def changing_statements() -> tuple[tuple[str, str], ...]:
 
 
 def test_only_recovery_and_the_shared_dialects_know_statements_that_change_a_server() -> None:
-    assert [found for found in changing_statements() if not found[0].startswith(ALLOWED)] == []
+    elsewhere = [found for found in changing_statements() if not found[0].startswith(ALLOWED)]
+    assert [(where.partition(":")[0], statement) for where, statement in elsewhere] == [(OWN_DATABASE, "KILL %s")]
 
 
 @pytest.mark.parametrize("folder", ALLOWED)

@@ -22,7 +22,7 @@ PACKAGES = ("topology", "discovery", "analysis", "recovery", "consensus")
 
 # A client as another team would write it; prints what it met as JSON.
 CLIENT = """
-import importlib.util, json, sys
+import importlib.util, json, sys, uuid
 import grpc
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2
@@ -38,9 +38,9 @@ with grpc.insecure_channel(leader) as channel:
     met["first_revision_is_known"] = next(watch).revision >= 0
     watch.cancel()
 with grpc.insecure_channel(follower) as channel:
-    request = pb.GetPrimaryRequest(cluster="x", consistency=pb.CONSISTENCY_LINEARIZABLE)
+    request = pb.RegisterRecoveryRequest(recovery_id=str(uuid.uuid4()), cluster_id="x", fencing_token=1)
     try:
-        rpc.RegistryServiceStub(channel).GetPrimary(request, timeout=10)
+        rpc.JournalServiceStub(channel).RegisterRecovery(request, timeout=10, metadata=[("primacy-forward", "never")])
     except grpc.RpcError as error:
         met["code"] = error.code().name
         metadata = dict(error.trailing_metadata())
