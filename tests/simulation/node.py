@@ -155,7 +155,7 @@ class Node:
     @property
     def doubtful(self) -> bool:
         """True when its store lost something, or may do so."""
-        return bool(self.quarantine) or self.disk.lying or bool(self.disk.rotten)
+        return bool(self.quarantine) or self.disk.lying or bool(self.disk.rotten) or self.disk.is_behind
 
     # Events.
 
