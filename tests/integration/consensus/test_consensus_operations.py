@@ -508,8 +508,12 @@ async def test_member_whose_database_is_deleted_is_quarantined_and_comes_back_un
 ) -> None:
     leader = await group.leader()
     await writer.count(20)
-    status = await all_vote(leader, {1, 2, 3})
-    assert all(member.incarnation for member in status.members)
+    await all_vote(leader, {1, 2, 3})
+
+    async def stores_are_known() -> bool:
+        return all(member.incarnation for member in (await leader.status()).members)
+
+    await eventually(stores_are_known, within=15)
     lost = group.others(leader)[0]
     writer.members.remove(lost)
     lost.kill()
