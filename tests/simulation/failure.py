@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.simulation.weights import Suite
+from services.consensus.model import MILLISECOND
+from tests.simulation.weights import Weights
 
 
 class SimulationFailure(Exception):
@@ -13,9 +14,13 @@ class SimulationFailure(Exception):
         at_ms: Virtual time in milliseconds.
     """
 
-    def __init__(self, seed: int, suite: Suite, rule: str, at_ms: int, facts: str, trail: list[str]) -> None:
+    def __init__(self, seed: int, weights: Weights, rule: str, at_ms: int, facts: str, trail: list[str]) -> None:
         """Say what broke, and how to see it again."""
-        replay = f"python -m tests.simulation --suite {suite.value} --seeds 1 --from {seed} --trail 400"
+        seconds = weights.fault_time / (1000 * MILLISECOND)
+        replay = (
+            f"python -m tests.simulation --suite {weights.suite.value} --seconds {seconds:g} --seeds 1 --from {seed} "
+            "--trail 400"
+        )
         story = "\n  ".join(trail)
         super().__init__(f"{rule} at {at_ms} ms: {facts}\n  {story}\nseed {seed}; replay: {replay}")
         self.rule = rule

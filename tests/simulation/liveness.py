@@ -20,6 +20,9 @@ PROBES = 20
 def demand_liveness(world: World) -> None:
     """Heal everything, and demand a leader within 10 max, equal members within 20 max, and no storm of messages."""
     world.calm = True
+    late_until = (
+        world.now + world.weights.delay_max + world.weights.tail_max
+    )  # What was sent before may arrive till then.
     world.weights = replace(world.weights, fsync_min=100_000, fsync_max=5 * MILLISECOND)
     world.nemesis.end()
     world.operators.replace_quarantined()
@@ -29,7 +32,7 @@ def demand_liveness(world: World) -> None:
     _await(world, "equal members", LONGEST_PAUSE + 20 * limit, lambda: _is_settled(world))
     for node in [node for node in world.nodes.values() if node not in world.members()]:
         node.retire()  # A former member may still be told what it missed, until it knows.
-    world.run_until(world.now + 2 * limit)
+    world.run_until(max(world.now + 2 * limit, late_until))
     _demand_quiet(world)
     _demand_economy(world)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from services.consensus.model import MILLISECOND, Role, StoreHealth
@@ -193,9 +193,16 @@ class Nemesis:
             self.bounce(node, node.life)
 
     def _may_forget(self, node: Node) -> bool:
-        """Tell whether a majority of the voters can be trusted without this one: what more forget is lost (1)."""
-        voters = self._world.checker.raft.committed_voters()
+        """Tell whether a majority of the voters can be trusted without this one: what more forget is lost (1).
+
+        A configuration that is in any log counts, too: it may yet be committed.
+        """
         if self._world.operators.changing:
             return False
+        groups = {member.core.status().configuration.voters for member in self._world.nodes.values()}
+        groups.add(tuple(self._world.checker.raft.committed_voters()))
+        return all(self._good_without(node, voters) for voters in groups if voters)
+
+    def _good_without(self, node: Node, voters: Collection[int]) -> bool:
         good = [voter for voter in voters if voter != node.member_id and not self._world.nodes[voter].doubtful]
         return 2 * len(good) > len(voters)

@@ -198,7 +198,7 @@ class World:
 
     def fail(self, rule: str, facts: str) -> None:
         """End the run: a rule is broken."""
-        raise SimulationFailure(self.seed, self.weights.suite, rule, self.now // MILLISECOND, facts, list(self._trail))
+        raise SimulationFailure(self.seed, self.weights, rule, self.now // MILLISECOND, facts, list(self._trail))
 
     def _start(self, member_id: int, store: ModelStore) -> Node:
         weights, rng = self.weights, self.rng
