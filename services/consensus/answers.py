@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT")
@@ -71,15 +71,16 @@ class AnswerStream(Generic[RequestT, ResponseT]):
             self._changed.set()
 
     def _begin(self, call: RequestT) -> None:
-        task = asyncio.ensure_future(self._carry_out(call))
-        self._open.add(task)
-        task.add_done_callback(self._over)
+        self._open.add(asyncio.create_task(self._carry_out(call)))
 
     async def _carry_out(self, call: RequestT) -> None:
-        response = await self._answer(call)
-        self._ready.append(response)
-
-    def _over(self, task: asyncio.Task[Any]) -> None:
-        self._open.discard(task)
-        self._changed.set()
-        self._room.set()
+        try:
+            response = await self._answer(call)
+            self._ready.append(response)
+        finally:
+            # Here and not in a callback of the task, which would be one more thing to call for each answer.
+            task = asyncio.current_task()
+            assert task is not None, "a coroutine that runs belongs to a task"
+            self._open.discard(task)
+            self._changed.set()
+            self._room.set()

@@ -6,7 +6,7 @@ kind or version it does not know must halt before it applies it (A3).
 
 from __future__ import annotations
 
-import base64
+import binascii
 import json
 from dataclasses import dataclass, fields
 from enum import IntEnum
@@ -155,6 +155,24 @@ class CloseRecovery:
 
 
 @dataclass(frozen=True, slots=True)
+class NoteStop:
+    """Note that an executor stopped within a step because its lease was gone (F8).
+
+    Attributes:
+        fencing_token: Of that executor; it need not be the newest.
+        statement: Sent and not answered, without secrets; empty = none.
+        stop_ms: Unix milliseconds of its own clock.
+    """
+
+    recovery_id: str
+    fencing_token: int
+    step: int
+    statement: str
+    outcome_known: bool
+    stop_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class PublishPrimary:
     """Write the primary of a cluster; empty `recovery_id`: found as it is."""
 
@@ -176,6 +194,7 @@ Command = (
     | AdoptRecovery
     | RecordSteps
     | CloseRecovery
+    | NoteStop
     | PublishPrimary
     | RegistryCommand
     | EndDue
@@ -191,6 +210,7 @@ _KINDS: Final[dict[str, type[Command]]] = {
     "adopt_recovery": AdoptRecovery,
     "record_steps": RecordSteps,
     "close_recovery": CloseRecovery,
+    "note_stop": NoteStop,
     "publish_primary": PublishPrimary,
     "begin_downtime": BeginDowntime,
     "end_downtime": EndDowntime,
@@ -259,15 +279,15 @@ def decode_command(data: bytes) -> Command:
 
 def _encode_value(value: bytes | StepWrite | Origin) -> dict[str, object]:
     if isinstance(value, bytes):
-        return {"bytes": base64.b64encode(value).decode("ascii")}
+        return {"bytes": binascii.b2a_base64(value, newline=False).decode("ascii")}
     return {name: getattr(value, name) for name in _VALUE_FIELDS[type(value)]}
 
 
 def _decode_value(document: dict[str, Any]) -> object:
-    if document.keys() == {"bytes"}:
-        return base64.b64decode(document["bytes"], validate=True)
     if "kind" in document:
         return document
+    if "bytes" in document and len(document) == 1:
+        return binascii.a2b_base64(document["bytes"], strict_mode=True)
     return StepWrite(**document) if "phase" in document else Origin(**document)
 
 

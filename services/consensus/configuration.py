@@ -85,7 +85,7 @@ class Configuration:
         """Ids of all members, ascending."""
         return tuple(member.member_id for member in self.members)
 
-    @property
+    @cached_property
     def quorum_need(self) -> int:
         """How many voters make a majority."""
         return majority(len(self.voters))

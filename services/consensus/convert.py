@@ -5,6 +5,7 @@ Requests are parsed here: what goes on from here fits every column of the store.
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from primacy.topology.v1 import topology_pb2
 from services.consensus.commands import (
     AdoptRecovery,
     CloseRecovery,
+    NoteStop,
     Phase,
     PublishPrimary,
     RecordSteps,
@@ -26,7 +28,7 @@ from services.consensus.commands import (
 from services.consensus.directory import Primary
 from services.consensus.lease_holders import Validity
 from services.consensus.lease_table import Lease
-from services.consensus.recovery_record import Recovery, Step
+from services.consensus.recovery_record import Recovery, Step, Stop
 from services.shared.runtime.errors import InvalidField
 from services.shared.topology.convert import duration_from_proto, key_from_request
 
@@ -36,6 +38,7 @@ MAX_SERVER_UUID: Final = 64
 MAX_INSTANCE: Final = 263
 """`host:port`, the host of an IPv6 address in brackets."""
 MAX_STEPS: Final = 64
+MAX_STATEMENT: Final = 1_000
 _PHASES: Final = {
     pb.StepRecord.PHASE_INTENT: Phase.INTENT,
     pb.StepRecord.PHASE_DONE: Phase.DONE,
@@ -44,6 +47,10 @@ _PHASES: Final = {
 }
 _PHASES_OUT: Final = {phase: value for value, phase in _PHASES.items()}
 _MILLISECOND: Final = timedelta(milliseconds=1)
+_UUID: Final = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""A UUID in its usual form."""
+_MAX_SECONDS: Final = 32_503_680_000
+"""Unix time of the year 3000."""
 
 
 # Requests.
@@ -55,6 +62,8 @@ def uuid_from_request(text: str, field: str) -> str:
     Raises:
         InvalidField: It is none.
     """
+    if _UUID.fullmatch(text):
+        return text
     try:
         return str(uuid.UUID(text))
     except ValueError:
@@ -177,6 +186,23 @@ def close_from_proto(request: pb.CloseRecoveryRequest) -> CloseRecovery:
     )
 
 
+def note_stop_from_proto(request: pb.NoteStopRequest) -> NoteStop:
+    """Return the command of a request."""
+    stop = request.stop
+    if stop.step < 1:
+        raise InvalidField("stop.step", "is required: steps count from 1")
+    if not 0 <= stop.stop_time.seconds < _MAX_SECONDS:
+        raise InvalidField("stop.stop_time", "is not a time after 1970 and before 3000")
+    return NoteStop(
+        recovery_id=uuid_from_request(request.recovery_id, "recovery_id"),
+        fencing_token=token_from_request(stop.fencing_token, "stop.fencing_token"),
+        step=stop.step,
+        statement=text_from_request(stop.statement, "stop.statement", required=False, longest=MAX_STATEMENT),
+        outcome_known=stop.outcome_known,
+        stop_ms=stop.stop_time.ToMilliseconds(),
+    )
+
+
 def _steps_from_request(steps: Sequence[pb.StepRecord], fields: Sequence[str]) -> tuple[StepWrite, ...]:
     if len(steps) > MAX_STEPS:
         raise InvalidField(fields[-1], f"at most {MAX_STEPS} in one request")
@@ -254,6 +280,17 @@ def recovery_to_proto(recovery: Recovery) -> pb.RecoveryRecord:
         data=recovery.data,
         steps=[_step_to_proto(step) for step in recovery.steps],
         log_index=recovery.log_index,
+        stops=[_stop_to_proto(stop) for stop in recovery.stops],
+    )
+
+
+def _stop_to_proto(stop: Stop) -> pb.Stop:
+    return pb.Stop(
+        fencing_token=stop.fencing_token,
+        step=stop.step,
+        statement=stop.statement,
+        outcome_known=stop.outcome_known,
+        stop_time=milliseconds_to_time(stop.stop_ms),
     )
 
 

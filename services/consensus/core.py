@@ -90,7 +90,7 @@ class RaftCore:
         self._halted: InvariantViolated | None = None
         self._given_index = boot.applied_index
         self._lease = Told(self._member.lease)
-        self._leadership: Told[Leadership] = Told(None)
+        self._leadership: Leadership | None = None
         self._draining = Told(False)
         self._configuration = Told(NO_MEMBERS)
         self._quarantine = Told(boot.quarantine)
@@ -146,7 +146,7 @@ class RaftCore:
             committed=self._take_committed(),
             read_results=tuple(self._read_results),
             lease=self._lease.change(member.lease),
-            leadership=self._leadership.change(Leadership(member.role, member.term, member.leader)),
+            leadership=self._take_leadership(),
             transfer_results=tuple(self._transfer_results),
             draining=self._draining.change(self._drains),
             configuration=self._configuration.change(member.configuration),
@@ -372,6 +372,14 @@ class RaftCore:
         ensure(not (committed and member.durability.installing), "N4", f"{member.commit_index} committed too soon")
         self._given_index = member.commit_index
         return committed
+
+    def _take_leadership(self) -> Leadership | None:
+        """Return role, term and leader when one of them changed."""
+        member, told = self._member, self._leadership
+        if told is not None and (told.role, told.term, told.leader) == (member.role, member.term, member.leader):
+            return None
+        self._leadership = Leadership(member.role, member.term, member.leader)
+        return self._leadership
 
     def _lead_if(self, won: bool) -> None:
         if won:

@@ -108,6 +108,17 @@ class StepEnded(DomainError):
 
 
 @dataclass
+class TooManyStops(DomainError):
+    """The record has as many stops as are kept."""
+
+    recovery_id: str
+    limit: int
+
+    def __str__(self) -> str:
+        return f"recovery {self.recovery_id} has {self.limit} stops noted, which is the limit; this one is not kept"
+
+
+@dataclass
 class RequestIdReused(DomainError):
     """The id was used before for something else."""
 

@@ -5,7 +5,11 @@ A recovery is registered, takes steps, may be adopted by a newer token, and is c
 and gives the same answer; the natural ids (recovery; recovery, step and phase) tell what a repetition is.
 
 An intent with a bound is a hold on its instance (F5): under a newer token nothing is about to change that instance
-before the holding step has an outcome, which whoever adopts records after waiting or ending the old sessions (F10).
+before the holding step has an outcome, which whoever adopts records, to wait or to end the old sessions before it acts
+(F10).
+
+A stop is a note of an executor that lost its lease (F8): the one write that an old token may do, because nothing
+follows from it.
 """
 
 from __future__ import annotations
@@ -14,7 +18,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from services.consensus.commands import AdoptRecovery, CloseRecovery, Phase, RecordSteps, RegisterRecovery, StepWrite
+from services.consensus.commands import (
+    AdoptRecovery,
+    CloseRecovery,
+    NoteStop,
+    Phase,
+    RecordSteps,
+    RegisterRecovery,
+    StepWrite,
+)
 from services.consensus.errors import (
     AntiFlapping,
     HoldOpen,
@@ -23,20 +35,26 @@ from services.consensus.errors import (
     RecoveryUnknown,
     RequestIdReused,
     StepEnded,
+    TooManyStops,
 )
-from services.consensus.recovery_record import Hold, Recovery, Step
-from services.consensus.rows import RECOVERIES, STEPS, Change, Row, RowsOf, delete, put
-from services.shared.runtime.errors import DomainError, StaleFencingToken
+from services.consensus.recovery_record import Hold, Recovery, Step, Stop, in_order
+from services.consensus.rows import RECOVERIES, STEPS, STOPS, Change, Row, RowsOf, delete, put
+from services.shared.runtime.errors import DomainError, InvalidField, StaleFencingToken
 
 MAX_CLOSED: Final = 1_000
 """Closed records that are kept; the oldest goes when a recovery is registered."""
+MAX_STOPS: Final = 16
+"""Stops that a record keeps."""
 
 Written = tuple[tuple[Change, ...], Recovery | DomainError]
 StepsWritten = tuple[tuple[Change, ...], int | DomainError]
 
 
 class Journal:
-    """All recoveries that are kept. Callers have checked that the token is the newest of a live lease."""
+    """All recoveries that are kept.
+
+    Callers have checked that the token is the newest of a live lease; of a stop it may be older.
+    """
 
     def __init__(self, recoveries: Iterable[Recovery] = ()) -> None:
         self._recoveries = {recovery.recovery_id: recovery for recovery in recoveries}
@@ -77,12 +95,14 @@ class Journal:
         return tuple(sorted(found, key=lambda hold: (hold.log_index, hold.step)))
 
     def rows(self) -> dict[str, Sequence[Row]]:
-        """Return the rows of recoveries and of steps."""
+        """Return the rows of recoveries, of steps and of stops."""
         recoveries = tuple(self._recoveries.values())
         steps = [(recovery.recovery_id, step) for recovery in recoveries for step in recovery.steps]
+        stops = [(recovery.recovery_id, stop) for recovery in recoveries for stop in recovery.stops]
         return {
             RECOVERIES: RowsOf(recoveries, lambda recovery: recovery.to_row()),
             STEPS: RowsOf(steps, lambda each: each[1].to_row(each[0])),
+            STOPS: RowsOf(stops, lambda each: each[1].to_row(each[0])),
         }
 
     def register(
@@ -110,7 +130,7 @@ class Journal:
             log_index=index,
         )
         steps = [_first_step(command.fencing_token, index, now_ms, write) for write in command.steps]
-        changes = self._put_steps(recovery, steps)
+        changes = self._put_steps(recovery, steps, data=command.data, log_index=index)
         return (*changes, *self._forget_oldest()), self._recoveries[recovery.recovery_id]
 
     def adopt(self, index: int, command: AdoptRecovery) -> Written:
@@ -143,8 +163,7 @@ class Journal:
         first = found.step(command.steps[0].number)
         if not new:
             return (), index if first is None else first.log_index
-        written = replace(found, data=command.recovery_data or found.data, log_index=index)
-        return self._put_steps(written, new), index
+        return self._put_steps(found, new, data=command.recovery_data or found.data, log_index=index), index
 
     def close(self, index: int, now_ms: int, command: CloseRecovery) -> Written:
         """End a recovery; ended already under the same token with the same outcome it stays as it is."""
@@ -158,6 +177,23 @@ class Journal:
             found, is_open=False, successful=command.successful, close_ms=now_ms, data=command.data, log_index=index
         )
         return self._put(closed), closed
+
+    def note_stop(self, index: int, command: NoteStop) -> Written:
+        """Keep what an executor tells of its stop; told again it stays as it was noted first (F8)."""
+        found = self._recoveries.get(command.recovery_id)
+        if found is None:
+            return (), RecoveryUnknown(command.recovery_id)
+        if command.fencing_token > found.fencing_token:
+            return (), InvalidField("stop.fencing_token", "is newer than any this recovery was written with")
+        if any((stop.fencing_token, stop.step) == (command.fencing_token, command.step) for stop in found.stops):
+            return (), found
+        if len(found.stops) >= MAX_STOPS:
+            return (), TooManyStops(found.recovery_id, MAX_STOPS)
+        stop = Stop(
+            command.fencing_token, command.step, command.statement, command.outcome_known, command.stop_ms, index
+        )
+        noted = replace(found, stops=(*found.stops, stop), log_index=index)
+        return (*self._put(noted), put(STOPS, stop.to_row(found.recovery_id))), noted
 
     def note_successor(self, index: int, recovery_id: str, successor: str) -> tuple[Change, ...]:
         """Remember whom a recovery published: anti-flapping looks at it when that instance fails next."""
@@ -213,12 +249,16 @@ class Journal:
         oldest = min(closed, key=_age)
         del self._recoveries[oldest.recovery_id]
         steps = (delete(STEPS, (oldest.recovery_id, step.number)) for step in oldest.steps)
-        return (delete(RECOVERIES, (oldest.recovery_id,)), *steps)
+        stops = (delete(STOPS, (oldest.recovery_id, stop.fencing_token, stop.step)) for stop in oldest.stops)
+        return (delete(RECOVERIES, (oldest.recovery_id,)), *steps, *stops)
 
-    def _put_steps(self, recovery: Recovery, steps: Iterable[Step]) -> tuple[Change, ...]:
+    def _put_steps(
+        self, recovery: Recovery, steps: Iterable[Step], *, data: bytes, log_index: int
+    ) -> tuple[Change, ...]:
         by_number = {step.number: step for step in (*recovery.steps, *steps)}
-        rows = (put(STEPS, step.to_row(recovery.recovery_id)) for step in steps)
-        return (*self._put(recovery.with_steps(by_number.values())), *rows)
+        written = replace(recovery, data=data, log_index=log_index, steps=in_order(by_number.values()))
+        rows = [put(STEPS, step.to_row(recovery.recovery_id)) for step in steps]
+        return (*self._put(written), *rows)
 
     def _put(self, recovery: Recovery) -> tuple[Change, ...]:
         self._recoveries[recovery.recovery_id] = recovery

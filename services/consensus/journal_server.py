@@ -45,6 +45,11 @@ class JournalServicer(pb_grpc.JournalServiceServicer):
         recovery = await self._app.ask(Recovery, convert.close_from_proto(request))
         return pb.CloseRecoveryResponse(record=convert.recovery_to_proto(recovery))
 
+    async def NoteStop(self, request: pb.NoteStopRequest, context: Any) -> pb.NoteStopResponse:
+        """Note where an executor stopped."""
+        recovery = await self._app.ask(Recovery, convert.note_stop_from_proto(request))
+        return pb.NoteStopResponse(record=convert.recovery_to_proto(recovery))
+
     async def GetRecord(self, request: pb.GetRecordRequest, context: Any) -> pb.GetRecordResponse:
         """Return one record."""
         recovery = self._app.recovery(convert.uuid_from_request(request.recovery_id, "recovery_id"))

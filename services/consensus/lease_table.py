@@ -98,6 +98,8 @@ class LeaseTable:
     def begin_term(self, term: int) -> tuple[Change, ...]:
         """End all leases that were granted in an earlier term (F1)."""
         ended = [lease for lease in self._leases.values() if lease.live and lease.grant_term < term]
+        if not ended:
+            return ()
         ended.sort(key=lambda lease: lease.name)
         return tuple(change for lease in ended for change in self._end(lease, lease.fencing_token))
 

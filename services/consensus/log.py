@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
 from services.consensus.invariant import ensure
-from services.consensus.model import START, Entry, LogMark
+from services.consensus.model import START, Entry, InvariantViolated, LogMark
 
 ENTRY_OVERHEAD = 32
 """Bytes an entry counts beside its data, so that empty commands do not escape the bounds of R8."""
@@ -21,7 +21,7 @@ def _term_of(entry: Entry) -> int:
 
 
 def _size_of(entries: Iterable[Entry]) -> int:
-    return sum(len(entry.data) + ENTRY_OVERHEAD for entry in entries)
+    return sum([len(entry.data) + ENTRY_OVERHEAD for entry in entries])
 
 
 class Log:
@@ -71,7 +71,8 @@ class Log:
         index, term = self.last_index, self.last_term
         for entry in entries:
             index += 1
-            ensure(entry.index == index and entry.term >= term, "S3", f"entry {entry.index}@{entry.term} at {index}")
+            if entry.index != index or entry.term < term:
+                raise InvariantViolated("S3", f"entry {entry.index}@{entry.term} at {index}")
             term = entry.term
         self._entries.extend(entries)
         self.bytes += _size_of(entries)

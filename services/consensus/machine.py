@@ -19,6 +19,7 @@ from services.consensus.commands import (
     Command,
     ExpireLease,
     GrantLease,
+    NoteStop,
     PublishPrimary,
     RecordSteps,
     RegisterRecovery,
@@ -42,12 +43,12 @@ from services.consensus.group_settings import MAX_GROUP_VERSION, GroupSettings, 
 from services.consensus.journal import Journal
 from services.consensus.lease_table import Lease, LeaseTable
 from services.consensus.once import Once, OnceCommand, fingerprint_of
-from services.consensus.recovery_record import Recovery, Step
+from services.consensus.recovery_record import Recovery, Step, Stop
 from services.consensus.registry.cluster_name import find_alias
 from services.consensus.registry.commands import EndDue
 from services.consensus.registry.registry import Registry, RegistryItem
 from services.consensus.replacements import Replacement, ReplacementTable
-from services.consensus.rows import LEASES, PRIMARIES, RECOVERIES, STEPS, Change, Row, canonical
+from services.consensus.rows import LEASES, PRIMARIES, RECOVERIES, STEPS, STOPS, Change, Row, canonical
 from services.consensus.sessions import Session, SessionTable
 from services.consensus.stored_answers import StoredAnswer
 from services.shared.runtime.errors import DomainError, StaleFencingToken
@@ -214,6 +215,8 @@ class Machine:
                 return self._publish(index, now_ms, command)
             case RegisterRecovery() | AdoptRecovery() | RecordSteps() | CloseRecovery():
                 return self._write_journal(index, now_ms, command)
+            case NoteStop():
+                return self.journal.note_stop(index, command)
             case TouchSession() | CloseSession() | ExpireSession():
                 return self._write_session(index, now_ms, command)
             case RaiseGroupVersion() | BeginReplacement() | CancelReplacement():
@@ -288,7 +291,12 @@ def _recoveries(rows: Mapping[str, Iterable[Any]]) -> Iterable[Recovery]:
     steps: dict[str, list[Step]] = defaultdict(list)
     for recovery_id, *columns in rows.get(STEPS, ()):
         steps[recovery_id].append(Step.from_row(*columns))
-    return (Recovery.from_row(*row).with_steps(steps[row[0]]) for row in rows.get(RECOVERIES, ()))
+    stops: dict[str, list[Stop]] = defaultdict(list)
+    for recovery_id, *columns in rows.get(STOPS, ()):
+        stops[recovery_id].append(Stop.from_row(*columns))
+    return (
+        Recovery.from_row(*row).with_steps(steps[row[0]]).with_stops(stops[row[0]]) for row in rows.get(RECOVERIES, ())
+    )
 
 
 def _fingerprint(command: PublishPrimary) -> bytes:

@@ -31,6 +31,7 @@ class Member:
     def __init__(self, settings: CoreSettings, boot: BootState, seed: int, now: int) -> None:
         """Start as a follower; quiet for `promise_max` when the member may have promised something before (E9)."""
         self.settings = settings
+        self.member_id: Final = settings.member_id
         self.now = now
         self.random = SplitMix64(seed)
         self.log = Log(boot.entries, boot.mark)
@@ -59,11 +60,6 @@ class Member:
         self._reconfigured()
         if self.configuration.voters != (self.member_id,):
             self.restart_election_timer()
-
-    @property
-    def member_id(self) -> int:
-        """Id of this member."""
-        return self.settings.member_id
 
     @property
     def term(self) -> int:

@@ -86,6 +86,7 @@ MAX_TURN_NS: Final = 2 * MILLISECOND
 FLUSH_NS: Final = 50 * MILLISECOND
 """How long state rows wait for a batch to ride in (14.1)."""
 LATE_NS: Final = 40 * MILLISECOND
+_NOBODY_WAITS: Final = (0, 0)
 COMPACT_S: Final = 0.25
 """How often the length of the log is looked at."""
 
@@ -177,6 +178,7 @@ class MemberLoop:
         self._told_lease = self.lease
         self._waiter_ids = itertools.count(1)
         self._waiters: dict[int, asyncio.Future[Result]] = {}
+        self._proposed: dict[int, Command] = {}
         self._waiting_entries: dict[int, tuple[int, int]] = {}
         self._reads: dict[int, asyncio.Future[int]] = {}
         self._transfers: dict[int, asyncio.Future[TransferResult]] = {}
@@ -258,20 +260,25 @@ class MemberLoop:
             OutcomeUnknown: It may or may not happen.
         """
         waiter = next(self._waiter_ids)
-        return await self._outcome(Proposed((encode_command(command),), self._wall_clock(), waiter), waiter, within_s)
+        proposed = Proposed((encode_command(command),), self._wall_clock(), waiter)
+        self._proposed[waiter] = command
+        try:
+            return await self._outcome(proposed, waiter, within_s)
+        finally:
+            del self._proposed[waiter]
 
     async def _outcome(self, event: Event, waiter: int, within_s: float) -> Result:
         """Step an event and wait for what becomes of the entry it appends."""
         future: asyncio.Future[Result] = self._loop.create_future()
         self._waiters[waiter] = future
+        # `asyncio.timeout` would cost more than the rest of the waiting.
+        timer = self._loop.call_later(within_s, _give_up, future)
         self._put(event)
         try:
-            async with asyncio.timeout(within_s):
-                return await future
-        except TimeoutError:
-            raise OutcomeUnknown from None
+            return await future
         finally:
-            self._waiters.pop(waiter, None)
+            timer.cancel()
+            del self._waiters[waiter]
 
     async def read_barrier(self, within_s: float) -> None:
         """Wait until everything committed before the call is applied here (12).
@@ -543,7 +550,9 @@ class MemberLoop:
         if self._trace is not None:
             self._trace.durable(self._now, last[0])
         self._installed(last[0])
-        self._put(Persisted(*last))
+        self._inbox.append(Persisted(*last))
+        if self.leadership.role is Role.LEADER and self.machine.mark.applied_index < last[1]:
+            self._schedule()  # It may be committed by this. Otherwise the core learns it with the next event.
         still_held = deque(outgoing for outgoing in self._held if outgoing.after_batch > self._durable_batch)
         for outgoing in self._held:
             if outgoing.after_batch <= self._durable_batch:
@@ -643,13 +652,16 @@ class MemberLoop:
             self.leader_changed.fire()
 
     def _apply(self, entries: Sequence[Entry]) -> None:
-        leases_changed = False
+        machine, leases_changed, only_commands = self.machine, False, True
         for entry in entries:
-            command = decode_entry(entry)
-            applied = self.machine.apply(entry.index, entry.term, entry.stamp_ms, command)
-            self._changes.extend(applied.changes)
-            leases_changed |= any(change.table == LEASES for change in applied.changes)
-            self._answer(entry, applied.result)
+            term, waiter = self._waiting_entries.pop(entry.index, _NOBODY_WAITS)
+            own = self._proposed.get(waiter) if term == entry.term else None
+            applied = machine.apply(entry.index, entry.term, entry.stamp_ms, own or decode_entry(entry))
+            for change in applied.changes:
+                self._changes.append(change)
+                leases_changed = leases_changed or change.table == LEASES
+            only_commands = only_commands and entry.kind is EntryKind.COMMAND
+            self._answer(waiter, applied.result, known=term == entry.term)
             if entry.index % DIGEST_INTERVAL == 0:
                 self._put(StateDigest(entry.index, self.machine.mark.digest))
         if not self._changes_waiting:
@@ -657,7 +669,7 @@ class MemberLoop:
             self._changes_since = self._now
             self._flush_in(FLUSH_NS)
         self._applied_due = entries[-1].index
-        if self._reads or any(entry.kind is not EntryKind.COMMAND for entry in entries):
+        if self._reads or not only_commands:
             self._schedule()  # Otherwise the core learns it with the next event: nothing waits for that.
         self._retime()
         self.applied.fire()
@@ -689,15 +701,15 @@ class MemberLoop:
         )
         self._put(TimingChanged(*astuple(group.settings)))
 
-    def _answer(self, entry: Entry, result: Result) -> None:
-        term, waiter = self._waiting_entries.pop(entry.index, (0, 0))
+    def _answer(self, waiter: int, result: Result, *, known: bool) -> None:
+        """Tell who waits for an entry; not `known`: another leader's entry took the place of the waiter's."""
         future = self._waiters.get(waiter)
         if future is None or future.done():
             return
-        if term != entry.term:
-            future.set_exception(OutcomeUnknown())
-        else:
+        if known:
             future.set_result(result)
+        else:
+            future.set_exception(OutcomeUnknown())
 
     def _flush_in(self, delay_ns: int) -> None:
         if not self._flush_set:
@@ -745,6 +757,11 @@ class MemberLoop:
         for future in waiting:
             if not future.done():
                 future.set_exception(OutcomeUnknown())
+
+
+def _give_up(future: asyncio.Future[Any]) -> None:
+    if not future.done():
+        future.set_exception(OutcomeUnknown())
 
 
 def raise_refusal(result: Result) -> Result:

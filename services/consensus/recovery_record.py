@@ -65,6 +65,37 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Stop:
+    """An executor stopped within a step because its lease was gone (F8).
+
+    Attributes:
+        fencing_token: Of that executor.
+        step: Number of the step.
+        statement: Sent and not answered; empty = none.
+        outcome_known: Whether everything that was sent had been answered.
+        stop_ms: Unix milliseconds of its own clock.
+        log_index: Entry that noted it.
+    """
+
+    fencing_token: int
+    step: int
+    statement: str
+    outcome_known: bool
+    stop_ms: int
+    log_index: int
+
+    def to_row(self, recovery_id: str) -> Row:
+        """Return the row of `state_stop`."""
+        known = int(self.outcome_known)
+        return (recovery_id, self.fencing_token, self.step, self.statement, known, self.stop_ms, self.log_index)
+
+    @classmethod
+    def from_row(cls, token: int, step: int, statement: str, known: int, stop_ms: int, log_index: int) -> Stop:
+        """Return the stop of a row, its recovery's id left out."""
+        return cls(token, step, statement, bool(known), stop_ms, log_index)
+
+
+@dataclass(frozen=True, slots=True)
 class Hold:
     """A statement that its executor may still be running, though nobody says that its lease lives (F5).
 
@@ -97,8 +128,9 @@ class Recovery:
         close_ms: None while open.
         successor: `host:port` it published as the new primary; empty = none yet.
         data: recovery's own.
-        log_index: Entry that last changed the record or a step of it.
+        log_index: Entry that last changed the record, or what belongs to it.
         steps: By number.
+        stops: In the order they were noted.
     """
 
     recovery_id: str
@@ -113,13 +145,17 @@ class Recovery:
     data: bytes
     log_index: int
     steps: tuple[Step, ...] = ()
+    stops: tuple[Stop, ...] = ()
 
     def step(self, number: int) -> Step | None:
         """Return the step of a number."""
-        return next((step for step in self.steps if step.number == number), None)
+        for step in self.steps:
+            if step.number == number:
+                return step
+        return None
 
     def to_row(self) -> Row:
-        """Return the row of `state_recovery`; steps have rows of their own."""
+        """Return the row of `state_recovery`; steps and stops have rows of their own."""
         return (
             self.recovery_id,
             self.cluster_id,
@@ -149,7 +185,7 @@ class Recovery:
         data: bytes,
         log_index: int,
     ) -> Recovery:
-        """Return the recovery of a row, without steps."""
+        """Return the recovery of a row, without steps and stops."""
         return cls(
             recovery_id,
             cluster_id,
@@ -166,4 +202,13 @@ class Recovery:
 
     def with_steps(self, steps: Iterable[Step]) -> Recovery:
         """Return the recovery with these steps, in order of their number."""
-        return replace(self, steps=tuple(sorted(steps, key=lambda step: step.number)))
+        return replace(self, steps=in_order(steps))
+
+    def with_stops(self, stops: Iterable[Stop]) -> Recovery:
+        """Return the recovery with these stops, in the order they were noted."""
+        return replace(self, stops=tuple(sorted(stops, key=lambda stop: stop.log_index)))
+
+
+def in_order(steps: Iterable[Step]) -> tuple[Step, ...]:
+    """Return steps by number."""
+    return tuple(sorted(steps, key=lambda step: step.number))

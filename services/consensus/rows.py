@@ -31,6 +31,7 @@ class TableShape:
 LEASES: Final = "state_lease"
 RECOVERIES: Final = "state_recovery"
 STEPS: Final = "state_step"
+STOPS: Final = "state_stop"
 PRIMARIES: Final = "state_primary"
 REQUESTS: Final = "state_request"
 DOWNTIMES: Final = "state_downtime"
@@ -74,6 +75,7 @@ SHAPES: Final[dict[str, TableShape]] = {
         ("recovery_id", "number"),
         ("phase", "fencing_token", "hold_ms", "data", "intent_ms", "end_ms", "log_index", "instance"),
     ),
+    STOPS: TableShape(("recovery_id", "fencing_token", "step"), ("statement", "outcome_known", "stop_ms", "log_index")),
     PRIMARIES: TableShape(
         ("cluster_id",),
         ("alias", "host", "port", "server_uuid", "epoch", "publish_ms", "recovery_id", "former", "log_index"),

@@ -28,6 +28,7 @@ ERRORS: Final[ErrorTable] = {
     errors.RecoveryUnknown: ErrorRule(grpc.StatusCode.NOT_FOUND, "RECOVERY_UNKNOWN"),
     errors.RecoveryClosed: ErrorRule(grpc.StatusCode.FAILED_PRECONDITION, "RECOVERY_CLOSED"),
     errors.StepEnded: ErrorRule(grpc.StatusCode.FAILED_PRECONDITION, "STEP_ENDED"),
+    errors.TooManyStops: ErrorRule(grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_STOPS"),
     errors.HoldOpen: ErrorRule(grpc.StatusCode.FAILED_PRECONDITION, "HOLD_OPEN"),
     errors.Downtimed: ErrorRule(grpc.StatusCode.FAILED_PRECONDITION, "DOWNTIMED"),
     errors.RecoveriesDisabled: ErrorRule(grpc.StatusCode.FAILED_PRECONDITION, "RECOVERIES_DISABLED"),

@@ -129,6 +129,18 @@ state_step: Final = sa.Table(
     sa.Column("instance", _TEXT, nullable=False, server_default=""),
     mysql_engine="InnoDB",
 )
+state_stop: Final = sa.Table(
+    "state_stop",
+    metadata,
+    _key("recovery_id", _UUID),
+    _key("fencing_token", sa.BigInteger()),
+    _key("step", sa.BigInteger()),
+    _column("statement", _REASON),
+    _column("outcome_known", sa.Integer()),
+    _column("stop_ms", sa.BigInteger()),
+    _column("log_index", sa.BigInteger()),
+    mysql_engine="InnoDB",
+)
 state_primary: Final = sa.Table(
     "state_primary",
     metadata,

@@ -20,6 +20,7 @@ from services.recovery.lease_holder import LeaseHolder
 from services.recovery.presence import Presence
 from services.recovery.server import ERROR_DOMAIN, ERRORS, SERVICE_NAME, RecoveryServicer
 from services.recovery.settings import RecoverySettings
+from services.recovery.stop_notes import StopNotes
 from services.recovery.world import World
 from services.shared.mysql.connect import ConnectionSettings, tls_context
 from services.shared.runtime.clock import boot_id, boottime_ns, utc_now
@@ -74,6 +75,8 @@ async def serve(settings: RecoverySettings, reach: ExecutorSettings) -> int:
     ):
         consensus = ConsensusClient(consensus_channel)
         executor = MysqlExecutor(reach, utc_now)
+        write_down = AuditFile(settings.audit_file) if settings.audit_file is not None else log_stop
+        stops = StopNotes(write_down, consensus)
         world = World()
         changed = asyncio.Event()
         session_id = str(uuid.uuid4())
@@ -96,7 +99,7 @@ async def serve(settings: RecoverySettings, reach: ExecutorSettings) -> int:
             policy=settings.policy,
             block_period=settings.block_period,
             drain_timeout=settings.drain_timeout,
-            audit=AuditFile(settings.audit_file) if settings.audit_file is not None else log_stop,
+            audit=stops,
         )
 
         def take_note() -> None:
@@ -121,6 +124,7 @@ async def serve(settings: RecoverySettings, reach: ExecutorSettings) -> int:
                 app.run(),
                 holder.run(),
                 presence.run(),
+                stops.run(),
                 report_health(server, feeds, changed),
                 *(each.run() for each in feeds.all),
             )

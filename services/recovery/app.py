@@ -35,6 +35,7 @@ from services.recovery.model import (
     Primary,
     Record,
     Recovery,
+    RecoveryForbidden,
     RecoveryKind,
     RecoveryOpen,
     RecoveryUnknown,
@@ -126,6 +127,7 @@ class RecoveryApp:
         self._audit = audit
         self._work = RecoveryWork(self._consider_soon)
         self._since: dict[tuple[InstanceKey, Blocker], datetime] = {}
+        self._forbidden: dict[tuple[str, InstanceKey], tuple[int, RecoveryForbidden]] = {}
         self._changed = asyncio.Event()
         self._records_changed = asyncio.Event()
 
@@ -173,7 +175,7 @@ class RecoveryApp:
             if self._blocker(finding) is None:
                 self._work.start(finding.cluster_id, partial(self._recover, finding))
         for primary, instance in returned_primaries(self.world.snapshot, self.world.primaries):
-            if self._may_fence(instance):
+            if self._may_fence(instance) and self._forbids(primary.cluster_id, instance.key) is None:
                 self._work.start(primary.cluster_id, partial(self._fence, primary, instance))
 
     @property
@@ -222,10 +224,21 @@ class RecoveryApp:
             raise LeaseLost("the lease ran out before the recovery was begun")
         machine = RecoveryMachine(replace(recovery, fencing_token=guard.token), drain_timeout)
         run = self._new_run(machine, guard)
-        turn = await run.register(block_period)
+        agreements = self.world.agreements
+        try:
+            turn = await run.register(block_period)
+        except RecoveryForbidden as forbidden:
+            if recovery.started_by == AUTOMATIC:  # Asked for again it is tried again.
+                self._forbidden[recovery.cluster_id, recovery.failed] = agreements, forbidden
+            raise
         if registered is not None and not registered.done():
             registered.set_result(machine.recovery)
         self._note_closed(await run.finish(turn))
+
+    def _forbids(self, cluster_id: str, instance: InstanceKey) -> RecoveryForbidden | None:
+        """Return what the log refused last, unless what the group has agreed on has changed since."""
+        agreements, forbidden = self._forbidden.get((cluster_id, instance), (-1, None))
+        return forbidden if agreements == self.world.agreements else None
 
     async def _take_over(self, record: Record) -> None:
         """Adopt an open recovery and go on with it."""
@@ -429,6 +442,7 @@ class RecoveryApp:
             block_period=self._block_period,
             now=self._clock.now(),
             superseded=why_superseded(finding, self.world.snapshot, self.world.primaries),
+            forbidden=self._forbids(finding.cluster_id, finding.instance),
         )
         blocked = first_blocker(finding, seen)
         if blocked is not None:

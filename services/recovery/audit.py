@@ -6,44 +6,15 @@ import json
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
+
+from services.recovery.model import Stop
 
 log = logging.getLogger(__name__)
 
 _MODE: Final = 0o600
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """An executor stopped within a step because its lease was gone.
-
-    Attributes:
-        recovery_id: The recovery, which stays open for the next leader.
-        fencing_token: Token of the executor that stopped.
-        step: Number of the step.
-        kind: Its kind.
-        instance: `host:port` it worked on; empty = none.
-        statement: What had been sent and not been answered; empty = nothing was under way at the server.
-        why: Why it stopped, in a sentence.
-        stop_time: When, in UTC.
-    """
-
-    recovery_id: str
-    fencing_token: int
-    step: int
-    kind: str
-    instance: str
-    statement: str
-    why: str
-    stop_time: datetime
-
-    @property
-    def outcome_known(self) -> bool:
-        """Whether it is certain what the server did: everything that was sent had been answered."""
-        return not self.statement
 
 
 Audit = Callable[[Stop], None]

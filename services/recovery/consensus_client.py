@@ -17,7 +17,9 @@ from services.recovery.convert import (
     record_from_proto,
     recovery_to_proto,
     step_record_to_proto,
+    stop_to_proto,
 )
+from services.recovery.forbidden import forbidden_by
 from services.recovery.lease import LeaseState
 from services.recovery.model import (
     AUTOMATIC,
@@ -28,6 +30,7 @@ from services.recovery.model import (
     RecoveryOpen,
     RecoveryUnknown,
     Step,
+    Stop,
 )
 from services.recovery.ports import JournalRefused, JournalUnavailable, LeaseRefused
 from services.shared.runtime.errors import StaleFencingToken
@@ -105,6 +108,11 @@ class ConsensusClient:
         )
         response = await _call(recovery, self.records.CloseRecovery(request, timeout=_WRITE_TIMEOUT_S))
         return record_from_proto(response.record)
+
+    async def note_stop(self, stop: Stop) -> None:
+        """Note where an executor stopped; see `stop_notes.StopJournal`."""
+        request = pb.NoteStopRequest(recovery_id=stop.recovery_id, stop=stop_to_proto(stop))
+        await _call(stop.recovery_id, self.records.NoteStop(request, timeout=_WRITE_TIMEOUT_S))
 
     async def get(self, recovery_id: str) -> Record:
         """Return one record; see `ports.Journal`."""
@@ -186,6 +194,9 @@ def _raise(subject: Recovery | str, remote: RemoteError) -> NoReturn:
     facts = remote.metadata
     cluster_id = subject.cluster_id if isinstance(subject, Recovery) else ""
     recovery_id = subject.recovery_id if isinstance(subject, Recovery) else subject
+    forbidden = forbidden_by(remote.reason, facts)
+    if forbidden is not None:
+        raise forbidden
     match remote.reason:
         case "RECOVERY_OPEN":
             raise RecoveryOpen(facts.get("cluster_id", cluster_id), facts.get("recovery_id", ""))

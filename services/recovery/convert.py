@@ -26,6 +26,7 @@ from services.recovery.model import (
     Leadership,
     Loss,
     LossState,
+    NotedStop,
     PhaseTiming,
     Primary,
     PromotionCandidate,
@@ -37,6 +38,7 @@ from services.recovery.model import (
     Step,
     StepKind,
     StepState,
+    Stop,
     Verdict,
 )
 from services.shared.runtime.errors import InvalidField
@@ -68,6 +70,8 @@ _LOSS_OUT, _LOSS = _names(LossState, dict(pb.Loss.State.items()), "STATE_")
 _RECOVERY_OUT, _RECOVERY = _names(RecoveryState, dict(pb.Recovery.State.items()), "STATE_")
 _BLOCKER_OUT, _ = _names(Blocker, dict(pb.Blocker.items()), "BLOCKER_")
 
+_LONGEST_STATEMENT: Final = 1_000
+"""Characters that the journal keeps of a statement."""
 _PHASES: Final = {
     StepState.RUNNING: consensus_pb2.StepRecord.PHASE_INTENT,
     StepState.DONE: consensus_pb2.StepRecord.PHASE_DONE,
@@ -191,7 +195,7 @@ def _keys_to_proto(keys: tuple[InstanceKey, ...]) -> list[topology_pb2.Endpoint]
 
 
 def recovery_to_proto(recovery: Recovery, *, with_steps: bool = True) -> pb.Recovery:
-    """Return a recovery as message; the journal keeps steps apart, and so wants it without."""
+    """Return a recovery as message; the journal keeps steps and stops apart, and so wants it without."""
     return pb.Recovery(
         recovery_id=recovery.recovery_id,
         kind=pb.RecoveryKind.ValueType(_KIND_OUT[recovery.kind]),
@@ -216,11 +220,24 @@ def recovery_to_proto(recovery: Recovery, *, with_steps: bool = True) -> pb.Reco
         failed_server_uuid=recovery.failed_server_uuid,
         phases=[pb.PhaseTiming(phase=each.phase, elapsed=duration_to_proto(each.elapsed)) for each in recovery.phases],
         successor_server_uuid=recovery.successor_server_uuid,
+        stops=[_noted_to_proto(stop) for stop in recovery.stops] if with_steps else [],
     )
 
 
-def recovery_from_proto(message: pb.Recovery, steps: tuple[Step, ...] = ()) -> Recovery:
-    """Return a recovery as value, with steps that are kept apart."""
+def _noted_to_proto(stop: NotedStop) -> pb.Stop:
+    return pb.Stop(
+        fencing_token=stop.fencing_token,
+        step=stop.step,
+        statement=stop.statement,
+        outcome_known=stop.outcome_known,
+        stop_time=time_to_proto(stop.stop_time),
+    )
+
+
+def recovery_from_proto(
+    message: pb.Recovery, steps: tuple[Step, ...] = (), stops: tuple[NotedStop, ...] = ()
+) -> Recovery:
+    """Return a recovery as value, with steps and stops that are kept apart."""
     return Recovery(
         recovery_id=message.recovery_id,
         kind=_KIND[message.kind],
@@ -245,6 +262,7 @@ def recovery_from_proto(message: pb.Recovery, steps: tuple[Step, ...] = ()) -> R
         node=message.node,
         fencing_token=message.fencing_token,
         phases=tuple(PhaseTiming(each.phase, duration_from_proto(each.elapsed)) for each in message.phases),
+        stops=stops,
     )
 
 
@@ -279,12 +297,37 @@ def record_from_proto(message: consensus_pb2.RecoveryRecord) -> Record:
     recovery = pb.Recovery.FromString(message.data)
     recovery.fencing_token = message.fencing_token
     return Record(
-        recovery=recovery_from_proto(recovery, tuple(_step_from_record(each) for each in message.steps)),
+        recovery=recovery_from_proto(
+            recovery,
+            tuple(_step_from_record(each) for each in message.steps),
+            tuple(_noted_from_proto(each) for each in message.stops),
+        ),
         open=message.open,
         fencing_token=message.fencing_token,
         log_index=message.log_index,
         register_time=time_from_proto(message.register_time) if message.HasField("register_time") else None,
         close_time=time_from_proto(message.close_time) if message.HasField("close_time") else None,
+    )
+
+
+def stop_to_proto(stop: Stop) -> consensus_pb2.Stop:
+    """Return a stop as the journal takes it: of a statement that is too long, the beginning."""
+    return consensus_pb2.Stop(
+        fencing_token=stop.fencing_token,
+        step=stop.step,
+        statement=stop.statement.strip()[:_LONGEST_STATEMENT].rstrip(),
+        outcome_known=stop.outcome_known,
+        stop_time=time_to_proto(stop.stop_time),
+    )
+
+
+def _noted_from_proto(message: consensus_pb2.Stop) -> NotedStop:
+    return NotedStop(
+        message.fencing_token,
+        message.step,
+        message.statement,
+        message.outcome_known,
+        time_from_proto(message.stop_time),
     )
 
 

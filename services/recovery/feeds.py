@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from datetime import timedelta
+from typing import Final
 
 import grpc
 from google.protobuf.message import DecodeError
 from primacy.analysis.v1 import analysis_pb2, analysis_pb2_grpc
-from primacy.consensus.v1 import consensus_pb2
+from primacy.consensus.v1 import consensus_pb2, registry_pb2
 from primacy.discovery.v1 import discovery_pb2, discovery_pb2_grpc
 
 from services.recovery.consensus_client import ConsensusClient
@@ -31,9 +32,12 @@ from services.shared.topology.convert import (
 
 log = logging.getLogger(__name__)
 
+_FORBIDDING: Final = ("downtime", "policy", "setting")
+"""Items of the registry that can forbid a recovery."""
+
 
 class Feeds:
-    """The five streams, each kept alive."""
+    """The six streams, each kept alive."""
 
     def __init__(
         self,
@@ -98,10 +102,18 @@ class Feeds:
             changed,
         )
 
+        self.agreements = Stream(
+            "consensus registry",
+            lambda: consensus.registry.WatchRegistry(registry_pb2.WatchRegistryRequest()),
+            self._take_agreements,
+            silence,
+            changed,
+        )
+
     @property
     def all(self) -> tuple[Stream, ...]:
         """Every stream."""
-        return (self.topology, self.findings, self.leader, self.records, self.primaries)
+        return (self.topology, self.findings, self.leader, self.records, self.primaries, self.agreements)
 
     @property
     def serving(self) -> bool:
@@ -153,6 +165,12 @@ class Feeds:
     def _take_primaries(self, message: consensus_pb2.WatchPrimariesResponse, first: bool) -> None:
         if first or message.changed:
             self._world.change_primaries([primary_from_proto(each) for each in message.changed], first=first)
+            self._changed()
+
+    def _take_agreements(self, message: registry_pb2.WatchRegistryResponse, first: bool) -> None:
+        items = (*message.changed, *message.removed)
+        if first or any(each.WhichOneof("item") in _FORBIDDING for each in items):
+            self._world.agreements += 1
             self._changed()
 
 

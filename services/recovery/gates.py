@@ -19,6 +19,7 @@ from services.recovery.model import (
     Leadership,
     Policy,
     Record,
+    RecoveryForbidden,
     RecoveryKind,
     RecoveryState,
 )
@@ -38,6 +39,7 @@ class Circumstances:
         block_period: How long after a completed promotion no automatic one follows in the same cluster.
         now: The time, by the clock that also stamps the records.
         superseded: Why the instance is not the primary of its cluster any more; empty when it may be.
+        forbidden: What the log refused the recovery for when it was last tried, as long as that has not changed.
     """
 
     leadership: Leadership
@@ -47,6 +49,7 @@ class Circumstances:
     block_period: timedelta
     now: datetime
     superseded: str = ""
+    forbidden: RecoveryForbidden | None = None
 
     def open_record(self, cluster_id: str) -> Record | None:
         """Return the open recovery of a cluster."""
@@ -84,6 +87,10 @@ def _downtime(finding: Finding, _: Circumstances) -> tuple[Blocker, str] | None:
     if not finding.downtimed:
         return None
     return Blocker.DOWNTIME, f"{finding.instance} is in downtime; it ends by itself, or start the recovery by hand"
+
+
+def _forbidden(_: Finding, seen: Circumstances) -> tuple[Blocker, str] | None:
+    return None if seen.forbidden is None else (seen.forbidden.blocker, seen.forbidden.reason)
 
 
 def _actionable(finding: Finding, seen: Circumstances) -> tuple[Blocker, str] | None:
@@ -127,7 +134,7 @@ def _last_attempt(finding: Finding, seen: Circumstances) -> tuple[Blocker, str] 
     ]  # fmt: skip
     if not attempts:
         return None
-    last = max(attempts, key=lambda each: each.log_index)
+    last = max(attempts, key=_closed)
     assert last.close_time is not None
     same = last.recovery.orchestrator_code == finding.orchestrator_code
     newer = finding.detect_time is not None and finding.detect_time > last.close_time
@@ -139,6 +146,11 @@ def _last_attempt(finding: Finding, seen: Circumstances) -> tuple[Blocker, str] 
     )
 
 
+def _closed(record: Record) -> tuple[datetime, int]:
+    assert record.close_time is not None
+    return record.close_time, record.log_index
+
+
 _GATES: Final[tuple[Gate, ...]] = (  # The first closed one is told.
     _lease,
     _policy,
@@ -147,6 +159,7 @@ _GATES: Final[tuple[Gate, ...]] = (  # The first closed one is told.
     _open_recovery,
     _anti_flapping,
     _last_attempt,
+    _forbidden,
 )
 
 

@@ -178,6 +178,47 @@ class PhaseTiming:
 
 
 @dataclass(frozen=True, slots=True)
+class Stop:
+    """An executor stopped within a step because its lease was gone.
+
+    Attributes:
+        recovery_id: The recovery, which stays open for the next leader.
+        fencing_token: Token of the executor that stopped.
+        step: Number of the step.
+        kind: Its kind.
+        instance: `host:port` it worked on; empty = none.
+        statement: What had been sent and not been answered; empty = nothing was under way at the server.
+        why: Why it stopped, in a sentence.
+        stop_time: When, in UTC.
+    """
+
+    recovery_id: str
+    fencing_token: int
+    step: int
+    kind: str
+    instance: str
+    statement: str
+    why: str
+    stop_time: datetime
+
+    @property
+    def outcome_known(self) -> bool:
+        """Whether it is certain what the server did: everything that was sent had been answered."""
+        return not self.statement
+
+
+@dataclass(frozen=True, slots=True)
+class NotedStop:
+    """A stop as the journal keeps it with its recovery; fields as in `Stop`."""
+
+    fencing_token: int
+    step: int
+    statement: str
+    outcome_known: bool
+    stop_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Recovery:
     """A recovery as carried out. Field by field as in `recovery.proto`."""
 
@@ -204,6 +245,7 @@ class Recovery:
     node: str = ""
     fencing_token: int = 0
     phases: tuple[PhaseTiming, ...] = ()
+    stops: tuple[NotedStop, ...] = ()
 
     @property
     def counts_as_promotion(self) -> bool:
@@ -293,6 +335,7 @@ class Blocker(enum.Enum):
     NO_PROMOTION_CANDIDATE = "no_promotion_candidate"
     NOT_ACTIONABLE = "not_actionable"
     LAST_ATTEMPT_FAILED = "last_attempt_failed"
+    RECOVERIES_DISABLED = "recoveries_disabled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,6 +433,26 @@ class AntiFlapping(DomainError):
         return (
             f"a promotion in cluster {self.cluster_id} was completed too short a time ago; start the recovery by hand"
         )
+
+
+@dataclass
+class RecoveryForbidden(DomainError):
+    """The group agreed on something that forbids a recovery; the log looked at it last (rule F7).
+
+    Attributes:
+        blocker: What it is.
+        reason: Who set it, until when, and how to lift it, in a sentence.
+    """
+
+    blocker: Blocker
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+    def facts(self) -> dict[str, str]:
+        """Return what forbids it."""
+        return {"blocker": self.blocker.value}
 
 
 @dataclass

@@ -53,7 +53,7 @@ class Journal(Protocol):
         """Open a recovery with its first steps, in one entry.
 
         Raises:
-            RecoveryOpen, AntiFlapping, StaleFencingToken, JournalUnavailable: As their names say.
+            RecoveryOpen, AntiFlapping, RecoveryForbidden, StaleFencingToken, JournalUnavailable: As their names say.
         """
 
     async def adopt(self, recovery_id: str, fencing_token: int) -> Record:

@@ -20,15 +20,16 @@ from services.recovery.audit import Audit
 from services.recovery.lease import LeaseGuard
 from services.recovery.machine import RecoveryMachine
 from services.recovery.model import LeaseLost, Primary, Record, Recovery, StepKind, StepState
-from services.recovery.ports import Clock, Directory, Executor, Journal, JournalUnavailable
+from services.recovery.ports import Clock, Directory, Executor, Journal, JournalRefused, JournalUnavailable
 from services.recovery.turn import Command, StepResult, Turn
 from services.recovery.under_way import UnderWay
-from services.shared.runtime.errors import StaleFencingToken
+from services.shared.runtime.errors import DomainError, StaleFencingToken
 from services.shared.topology.instance import TopologySnapshot
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+ErrorT = TypeVar("ErrorT", bound=Exception)
 
 _RETRY_S: Final = 0.02
 _WATCH_S: Final = 0.01
@@ -78,9 +79,16 @@ class RecoveryRun:
         """Begin a new recovery and register it with its first steps; return what follows.
 
         Raises:
-            RecoveryOpen, AntiFlapping: The log refused it.
+            RecoveryOpen, AntiFlapping, RecoveryForbidden: The log refused it.
             LeaseLost: It may not be begun.
         """
+        try:
+            return await self._register(block_period)
+        except BaseException:  # Cancelled, too: what was opened ahead is not needed.
+            self._release()
+            raise
+
+    async def _register(self, block_period: timedelta) -> Turn:
         snapshot = self._snapshot()
         failed = snapshot.instances.get(self._machine.recovery.failed)
         turn = self._machine.start(snapshot, self._now())
@@ -110,6 +118,7 @@ class RecoveryRun:
 
         Raises:
             LeaseLost: Stopped where it was; the record stays open.
+            DomainError, JournalRefused: The same, because the journal refused a write.
         """
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -126,6 +135,8 @@ class RecoveryRun:
             for stop in self._under_way.stops(self._machine.recovery, str(lost), self._now(), self._executor.running):
                 self._audit(stop)
             raise lost from None
+        except* (DomainError, JournalRefused) as refused:
+            raise _first(refused) from None
         finally:
             self._release()
         recovery = self._machine.recovery
@@ -232,11 +243,10 @@ class RecoveryRun:
         return wall + timedelta(microseconds=(self._clock.boottime_ns() - boottime_ns) / 1000)
 
 
-def _first(group: BaseExceptionGroup[LeaseLost]) -> LeaseLost:
-    error: BaseException = group
+def _first(group: BaseExceptionGroup[ErrorT]) -> ErrorT:
+    error: ErrorT | BaseExceptionGroup[ErrorT] = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    assert isinstance(error, LeaseLost)
     return error
 
 

@@ -37,6 +37,7 @@ ERRORS: Final[ErrorTable] = {
     model.NoPromotionCandidate: ErrorRule(grpc.StatusCode.FAILED_PRECONDITION, "NO_PROMOTION_CANDIDATE", _refusals),
     model.RecoveryOpen: ErrorRule(grpc.StatusCode.FAILED_PRECONDITION, "RECOVERY_OPEN"),
     model.AntiFlapping: ErrorRule(grpc.StatusCode.FAILED_PRECONDITION, "ANTI_FLAPPING"),
+    model.RecoveryForbidden: ErrorRule(grpc.StatusCode.FAILED_PRECONDITION, "RECOVERY_FORBIDDEN"),
     model.ObserveOnly: ErrorRule(grpc.StatusCode.FAILED_PRECONDITION, "POLICY"),
 }
 

@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from services.recovery.audit import Stop
 from services.recovery.lease import nanoseconds, outlasting_ns
-from services.recovery.model import Recovery, Step, StepState
+from services.recovery.model import Recovery, Step, StepState, Stop
 from services.recovery.turn import Command
 from services.shared.topology.instance import InstanceKey
 

@@ -19,6 +19,7 @@ class World:
     """The newest of everything.
 
     Attributes:
+        agreements: Grows whenever what the group has agreed on (downtimes, switches, policies) has changed.
         synced: Names of the parts that were fed at least once.
     """
 
@@ -27,6 +28,7 @@ class World:
     findings: dict[InstanceKey, Finding] = field(default_factory=dict)
     records: dict[str, Record] = field(default_factory=dict)
     primaries: dict[str, Primary] = field(default_factory=dict)
+    agreements: int = 0
     synced: set[str] = field(default_factory=set)
 
     @property

@@ -38,7 +38,10 @@ with grpc.insecure_channel(leader) as channel:
     met["first_revision_is_known"] = next(watch).revision >= 0
     watch.cancel()
 with grpc.insecure_channel(follower) as channel:
-    request = pb.RegisterRecoveryRequest(recovery_id=str(uuid.uuid4()), cluster_id=str(uuid.uuid4()), failed_instance="db1:3306", fencing_token=1)
+    ids = [str(uuid.uuid4()) for _ in "ab"]
+    request = pb.RegisterRecoveryRequest(
+        recovery_id=ids[0], cluster_id=ids[1], failed_instance="db1:3306", fencing_token=1
+    )
     try:
         rpc.JournalServiceStub(channel).RegisterRecovery(request, timeout=10, metadata=[("primacy-forward", "never")])
     except grpc.RpcError as error:

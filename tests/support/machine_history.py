@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from services.consensus.commands import Command, GrantLease, RecordSteps, RegisterRecovery, StepWrite
+from services.consensus.commands import Command, GrantLease, NoteStop, RecordSteps, RegisterRecovery, StepWrite
 from services.consensus.configuration import GroupMember, MemberKind
 from services.consensus.group_commands import BeginReplacement, OpenSession, RaiseGroupVersion, SetGroupSettings
 from services.consensus.registry import commands as registry
@@ -41,6 +41,7 @@ HISTORY: Final[tuple[Command, ...]] = (
     RecordSteps("r1", 16, (StepWrite(1, 1, 500, b"\xff", DB1),), b""),
     BeginReplacement("r", 1, encode_member(GroupMember(2**63 - 1, name=LONG, kind=MemberKind.LEARNER))),
     registry.DeleteTag(origin(14), DB1, "rack"),
+    NoteStop("r1", 16, 1, "ß" * 1_000, False, 500),
 )
 """Begins at index 2, in a group with member 1, on a machine that speaks version 2; no command is refused."""
 UNTOUCHED: Final = frozenset({"state_primary", "state_tag"})

@@ -8,7 +8,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-NEWEST: Final = "0003"
+NEWEST: Final = "0004"
 """The revision this version works with; what `versions/` ends with."""
 
 SETTINGS_CONFIGURATION: Final = -1

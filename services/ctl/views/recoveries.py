@@ -46,6 +46,7 @@ def recovery_lines(recovery: pb.Recovery) -> list[Line]:
         *_facts(recovery),
         *section("candidates", candidate_lines(recovery.candidates)),
         *section("steps", steps_lines(recovery.steps)),
+        *section("stopped, its lease gone", [_stop(stop) for stop in recovery.stops]),
         *([line(strong("error"), " ", bad(recovery.error))] if recovery.error else []),
         *([loss_line(recovery.loss)] if recovery.HasField("loss") else []),
         *lost_replicas_lines(recovery.lost_replicas),
@@ -68,6 +69,11 @@ def _facts(recovery: pb.Recovery) -> list[Line]:
         f"took {_took(recovery)}" if recovery.HasField("end_time") else "",
     ]
     return [line("  ", dim(", ".join(word for word in words if word))) for words in (why, when)]
+
+
+def _stop(stop: pb.Stop) -> Line:
+    outcome = "everything sent had been answered" if stop.outcome_known else f"no answer to: {stop.statement}"
+    return line(f"step {stop.step} at {time_text(stop.stop_time)} under token {stop.fencing_token}: {outcome}")
 
 
 def _what(recovery: pb.Recovery) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from services.recovery.audit import Stop
 from services.recovery.execute import MysqlExecutor
 from services.recovery.machine import RecoveryMachine
 from services.recovery.model import (
@@ -22,6 +21,7 @@ from services.recovery.model import (
     RecoveryState,
     StepKind,
     StepState,
+    Stop,
 )
 from services.recovery.run import RecoveryRun
 from services.shared.topology.instance import Flavor, InstanceKey, TopologySnapshot

@@ -9,14 +9,14 @@ from datetime import timedelta
 from typing import Final
 
 from services.recovery.app import RecoveryApp
-from services.recovery.audit import Stop
 from services.recovery.lease import LeaseGuard
-from services.recovery.model import Finding, Leadership, Policy, Recovery
+from services.recovery.model import Finding, Leadership, Policy, Record, Recovery, Stop
 from services.recovery.world import World
 from tests.support.eventually import eventually
 from tests.support.recovery.executor import FakeExecutor
 from tests.support.recovery.fakes import FakeDirectory, FakeJournal, FakeLease, RealClock
 from tests.support.recovery.fleet import FakeFleet
+from tests.support.recovery.machine_journal import MachineJournal
 from tests.support.recovery.topologies import CLUSTER, P, primary, replica
 
 FINDING: Final = Finding(CLUSTER, "shop", P, "DEAD_PRIMARY", "DeadMaster", actionable=True)
@@ -51,10 +51,18 @@ class Node:
     """A node whose neighbours are fakes; the journal's stream is what `echo` copies."""
 
     def __init__(
-        self, fleet: FakeFleet, policy: Policy = Policy.ACT, journal: FakeJournal | None = None, token: int = 7
+        self,
+        fleet: FakeFleet,
+        policy: Policy = Policy.ACT,
+        journal: FakeJournal | None = None,
+        token: int = 7,
+        *,
+        machine: MachineJournal | None = None,
     ) -> None:
+        """Put the node together; with a `machine` its journal is that one, and `journal` is not used."""
         self.fleet = fleet
         self.journal = journal or FakeJournal()
+        self._machine = machine
         self.directory = FakeDirectory()
         self.executor = FakeExecutor(fleet)
         self.lease = FakeLease(token)
@@ -63,7 +71,7 @@ class Node:
         self.app = RecoveryApp(
             self.world,
             HeldLease(self.lease),
-            self.journal,
+            machine or self.journal,
             self.directory,
             self.executor,
             RealClock(),
@@ -86,14 +94,17 @@ class Node:
 
     def echo(self) -> None:
         """Let the journal's stream say all it knows."""
-        self.world.change_records(self.journal.records.values(), first=True)
+        self.world.change_records(self._records().values(), first=True)
         self.app.consider()
+
+    def _records(self) -> dict[str, Record]:
+        return self.journal.records if self._machine is None else self._machine.kept
 
     async def closed(self) -> Recovery:
         """Wait until a recovery is closed, and return the newest."""
 
         async def is_closed() -> Recovery | None:
-            found = [each.recovery for each in self.journal.records.values() if not each.open]
+            found = [each.recovery for each in self._records().values() if not each.open]
             return found[-1] if found else None
 
         found = await eventually(is_closed, within=5)

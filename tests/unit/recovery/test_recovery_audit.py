@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from services.recovery.audit import AuditFile, Stop
+from services.recovery.audit import AuditFile
+from services.recovery.model import Stop
 
 STOP = Stop("r1", 7, 3, "fence", "db1:3306", "SET GLOBAL read_only = ON", "the lease is lost", datetime.now(UTC))
 
