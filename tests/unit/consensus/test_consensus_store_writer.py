@@ -245,9 +245,14 @@ def test_trouble_on_a_new_connection_does_not_ask_for_another(bench: Bench) -> N
     assert [again for _, again in bench.store.writes] == [False, True, True]
 
 
-def test_store_is_tidied_between_writes_and_thoroughly_when_idle(bench: Bench) -> None:
-    bench.writer.submit(StoreWrite(1))
-    assert bench.next() == Written(1, 1)
+def _write(bench: Bench, times: int) -> None:
+    for number in range(1, times + 1):
+        bench.writer.submit(StoreWrite(number))
+        assert bench.next() == Written(number, 1)
+
+
+def test_busy_store_is_tidied_now_and_then_and_thoroughly_when_idle(bench: Bench) -> None:
+    _write(bench, 16)
     assert [bench.store.tidied.get(timeout=5) for _ in range(2)] == [False, True]
     with pytest.raises(queue.Empty):
         bench.store.tidied.get(timeout=1.5)
@@ -255,7 +260,7 @@ def test_store_is_tidied_between_writes_and_thoroughly_when_idle(bench: Bench) -
 
 def test_bits_of_tidying_follow_one_another_while_nothing_is_to_be_written(bench: Bench) -> None:
     bench.store.untidy = 4
-    bench.writer.submit(StoreWrite(1))
+    _write(bench, 16)
     assert [bench.store.tidied.get(timeout=0.9) for _ in range(4)] == [False, True, True, True]
 
 
