@@ -129,14 +129,14 @@ class RecoveryRun:
                 if turn.record:
                     await self._record(turn)
                 watch.cancel()
-        except* LeaseLost as group:
-            lost = _first(group)
+        except* (LeaseLost, DomainError, JournalRefused) as group:
+            stopped = _first(group)
             # Who goes on should know what may have happened (rule F8).
-            for stop in self._under_way.stops(self._machine.recovery, str(lost), self._now(), self._executor.running):
+            for stop in self._under_way.stops(
+                self._machine.recovery, str(stopped), self._now(), self._executor.running
+            ):
                 self._audit(stop)
-            raise lost from None
-        except* (DomainError, JournalRefused) as refused:
-            raise _first(refused) from None
+            raise stopped from None
         finally:
             self._release()
         recovery = self._machine.recovery

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from dataclasses import replace
 
 import pytest
 
 from services.consensus.commands import AdoptRecovery, Phase, RecordSteps
-from services.consensus.errors import MemberDoesNotLead
+from services.consensus.errors import HoldOpen, MemberDoesNotLead, RecoveryClosed
 from services.recovery.model import RecoveryState, Step, StepKind, StepState
 from services.recovery.ports import JournalRefused
 from services.shared.runtime.clock import boottime_ns
+from services.shared.runtime.errors import DomainError
 from tests.support.eventually import eventually
 from tests.support.machine_script import Script
 from tests.support.recovery.machine_journal import MachineJournal
@@ -117,6 +120,34 @@ async def test_deposed_recovery_stops_whichever_way_it_is_told(
     (record,) = journal.kept.values()
     assert record.open
     assert [step.kind for step in left(journal)] == [StepKind.DRAIN, StepKind.PROMOTE]
+
+
+STOPPED_BY = [
+    pytest.param(None, "recovery.stopped", id="stale-token"),
+    pytest.param(RecoveryClosed("r1"), "recovery.refused", id="closed-record"),
+    pytest.param(HoldOpen("a:3306", "r2", 1, 1, 500), "recovery.refused", id="open-hold"),
+]
+
+
+@pytest.mark.parametrize(("refusal", "event"), STOPPED_BY)
+async def test_refused_write_stops_what_runs_and_is_told(
+    journal: MachineJournal, caplog: pytest.LogCaptureFixture, refusal: DomainError | None, event: str
+) -> None:
+    """VERIFY runs while its entry is written, under a lease that still looks good (F8: a refused step)."""
+    caplog.set_level(logging.WARNING)
+    async with running(Node(dead_primary(), machine=journal, token=journal.grant())) as node:
+        await begun(journal, node, StepKind.REPOINT)
+        journal.grant()
+        journal.refuse(refusal)
+        executor, repoint_may_end = node.executor, node.executor.go_on
+        executor.hold_before, executor.go_on = StepKind.VERIFY, asyncio.Event()
+        repoint_may_end.set()
+        (stop,) = await eventually(lambda: node.stops, within=5)
+        assert (stop.kind, stop.outcome_known) == ("verify", True)
+        await eventually(lambda: event in [record.message for record in caplog.records], within=5)
+        assert "recovery.broke" not in [record.message for record in caplog.records]
+        assert executor.released
+        assert StepKind.VERIFY not in executor.commands
 
 
 async def test_stop_is_on_the_record_once_however_often_it_is_told(journal: MachineJournal) -> None:
