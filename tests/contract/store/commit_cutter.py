@@ -57,7 +57,7 @@ class CommitCutter:
                 threading.Thread(target=self._relay, args=(client, server), daemon=True).start()
 
     def _relay(self, client: socket.socket, server: socket.socket) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # ValueError: the test closed a socket under `select`.
             while True:
                 readable, _, _ = select.select([client, server], [], [])
                 source = readable[0]
