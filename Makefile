@@ -22,6 +22,7 @@ SUITE ?= full
 MINUTES ?= 5
 SEED ?= 1
 TESTS ?= tests
+JOBS ?= 2
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -68,9 +69,9 @@ breaking: setup ## Refuse contract changes that break clients built from main
 	  cd protos && ../$(BIN)/buf breaking --against '../.git#branch=main,subdir=protos'; \
 	else echo "no branch main to compare with: skipped"; fi
 
-test: setup lab ## Run the tests (TESTS=path for a part)
+test: setup lab ## Run the tests (TESTS=path for a part, JOBS=2 side by side)
 	@echo "==> pytest $(TESTS)"
-	@$(BIN)/pytest $(TESTS)
+	@$(BIN)/pytest --numprocesses $(JOBS) --dist loadfile $(TESTS)
 
 demo: setup lab ## Kill a primary and watch the suite promote a replica
 	@$(PYTHON) -m demo

@@ -10,9 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import random
 import signal
-import socket
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,6 +29,7 @@ from services.ctl.up.layout import PORT_STEP, ProcessSpec, SuiteOptions, nodes_o
 from services.shared.runtime.grpc_client import open_channel
 from tests.support.eventually import eventually
 from tests.support.lab import Fleet, LabInstance
+from tests.support.lab.ports import ports_in_a_row
 from tests.support.lab.process import ServerProcess
 from tests.support.lab.proxy import TcpProxy
 from tests.support.lab.uplink import Uplink
@@ -359,18 +358,5 @@ class Suite:
 
 
 def free_base_port(nodes: int) -> int:
-    """Return the first of enough free ports in a row, below the range the kernel gives to clients (ip(7))."""
-    span = PORT_STEP * (nodes - 1) + RAFT_OFFSET + 1
-    while True:
-        base = random.randrange(15_000, 32_000 - span)
-        if all(_free(port) for port in range(base, base + span)):
-            return base
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+    """Return the first of enough free ports in a row for so many nodes."""
+    return ports_in_a_row(PORT_STEP * (nodes - 1) + RAFT_OFFSET + 1)

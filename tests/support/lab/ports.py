@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
 import random
 import socket
@@ -15,6 +16,9 @@ from tests.support.lab.errors import LabError
 # Below the kernel's range for outgoing connections, which would take one now and then.
 _RANGE: Final = range(21_000, 31_000)
 _ATTEMPTS: Final = 200
+# Below those, for ports in a row: each process has one of these parts to itself.
+_SPAN: Final = 300
+_SPANS: Final = range(15_000, 21_000, _SPAN)
 
 
 class PortLease:
@@ -35,14 +39,42 @@ def lease_port() -> PortLease:
     Raises:
         LabError: None was found.
     """
-    directory = Path(tempfile.gettempdir()) / f"primacy-lab-ports-{os.geteuid()}"
-    directory.mkdir(mode=0o700, exist_ok=True)
     for port in random.sample(_RANGE, _ATTEMPTS):
-        lock = (directory / str(port)).open("w")
+        lock = _lock_file(str(port))
         if _lock(lock) and _is_free(port):
             return PortLease(port, lock)
         lock.close()
     raise LabError(f"no free port between {_RANGE.start} and {_RANGE.stop} in {_ATTEMPTS} attempts")
+
+
+def ports_in_a_row(count: int) -> int:
+    """Return the first of `count` free ports in a row, chosen by chance, that no other process is given.
+
+    Raises:
+        LabError: None was found.
+    """
+    first = _own_span().port
+    for _ in range(_ATTEMPTS):
+        base = random.randrange(first, first + _SPAN - count)
+        if all(_is_free(port) for port in range(base, base + count)):
+            return base
+    raise LabError(f"no {count} free ports in a row between {first} and {first + _SPAN} in {_ATTEMPTS} attempts")
+
+
+@functools.cache
+def _own_span() -> PortLease:
+    for first in random.sample(_SPANS, len(_SPANS)):
+        lock = _lock_file(f"from-{first}")
+        if _lock(lock):
+            return PortLease(first, lock)
+        lock.close()
+    raise LabError(f"all {len(_SPANS)} parts of the ports from {_SPANS.start} to {_SPANS.stop} are taken")
+
+
+def _lock_file(name: str) -> IO[str]:
+    directory = Path(tempfile.gettempdir()) / f"primacy-lab-ports-{os.geteuid()}"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    return (directory / name).open("w")
 
 
 def _lock(lock: IO[str]) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 from tests.support.lab.accounts import Credentials
 from tests.support.lab.cache import made_once
 from tests.support.lab.directory import RunDirectory, sweep
-from tests.support.lab.ports import lease_port
+from tests.support.lab.ports import lease_port, ports_in_a_row
 
 
 def test_target_is_made_by_one_of_many_and_seen_whole_by_all(tmp_path: Path) -> None:
@@ -76,6 +78,15 @@ def test_leased_ports_differ_until_released() -> None:
     assert len({lease.port for lease in leases}) == 300
     for lease in leases:
         lease.release()
+
+
+def test_two_processes_are_never_given_the_same_ports_in_a_row() -> None:
+    mine = {ports_in_a_row(25) // 300 for _ in range(50)}
+    program = "from tests.support.lab.ports import ports_in_a_row; print(ports_in_a_row(25) // 300)"
+    other = int(subprocess.run([sys.executable, "-c", program], check=True, capture_output=True).stdout)
+
+    assert len(mine) == 1
+    assert other not in mine
 
 
 def test_passwords_are_new_each_time_and_hidden_in_text(tmp_path: Path) -> None:
