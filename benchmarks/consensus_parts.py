@@ -10,22 +10,22 @@ import uuid
 from pathlib import Path
 from typing import Final
 
-from services.consensus.commands import GrantLease, RecordSteps, RegisterRecovery, StepWrite, encode_command
-from services.consensus.configuration import Configuration, GroupMember, configuration_of
-from services.consensus.core import RaftCore
-from services.consensus.lease_table import Lease
-from services.consensus.machine import Machine, Mark
 from services.consensus.member_loop import MemberLoop
-from services.consensus.model import BootState, CoreSettings, Entry, EntryKind, LogMark
-from services.consensus.outputs import Outgoing
 from services.consensus.ports import Report
-from services.consensus.rows import STEPS
-from services.consensus.snapshot import SnapshotReader, encode_snapshot
-from services.consensus.store import SqlStore, StoreOptions, open_store
-from services.consensus.store_birth import Identity
+from services.consensus.raft.configuration import Configuration, GroupMember, configuration_of
+from services.consensus.raft.core import RaftCore
+from services.consensus.raft.model import BootState, CoreSettings, Entry, EntryKind, LogMark
+from services.consensus.raft.outputs import Outgoing
+from services.consensus.state.commands import GrantLease, RecordSteps, RegisterRecovery, StepWrite, encode_command
+from services.consensus.state.lease_table import Lease
+from services.consensus.state.machine import Machine, Mark
+from services.consensus.state.rows import STEPS
+from services.consensus.state.snapshot import SnapshotReader, encode_snapshot
+from services.consensus.store.birth import Identity
+from services.consensus.store.store import SqlStore, StoreOptions, open_store
+from services.consensus.store.writer import StoreWriter
 from services.consensus.store_health import StoreWatch
 from services.consensus.store_write import Install, StoreWrite
-from services.consensus.store_writer import StoreWriter
 from services.shared.runtime.clock import boottime_ns
 
 _GROUP: Final = "bench"

@@ -11,7 +11,6 @@ import threading
 from collections.abc import Iterator
 from typing import Final, NoReturn
 
-from services.consensus.model import InvariantViolated
 from services.consensus.node import STOP_S, Node
 from services.consensus.ports import (
     EXIT_STORE,
@@ -22,9 +21,10 @@ from services.consensus.ports import (
     StoreLost,
     StoreRefused,
 )
+from services.consensus.raft.model import InvariantViolated
 from services.consensus.settings import ConsensusSettings
-from services.consensus.store import StoreOptions, open_store
-from services.consensus.store_birth import Identity
+from services.consensus.store.birth import Identity
+from services.consensus.store.store import StoreOptions, open_store
 from services.shared.runtime.grpc_server import UnsafeListener, stop_signal
 from services.shared.runtime.settings import EXIT_CONFIG, load_settings
 from services.shared.runtime.telemetry import start_logging

@@ -10,16 +10,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from services.consensus.commands import Command
-from services.consensus.configuration import GroupMember
-from services.consensus.directory import Primary
-from services.consensus.drain import begins_work, runs_step
 from services.consensus.errors import CommandTooLarge, MemberDoesNotLead, Overloaded, RecoveryUnknown
-from services.consensus.group_settings import GroupSettings
-from services.consensus.machine import Result
 from services.consensus.member_loop import MemberLoop, NotLeading
-from services.consensus.model import NOBODY, Role
-from services.consensus.recovery_record import Recovery
+from services.consensus.raft.configuration import GroupMember
+from services.consensus.raft.model import NOBODY, Role
+from services.consensus.state.commands import Command
+from services.consensus.state.directory import Primary
+from services.consensus.state.drain import begins_work, runs_step
+from services.consensus.state.group_settings import GroupSettings
+from services.consensus.state.machine import Result
+from services.consensus.state.recovery_record import Recovery
 from services.shared.runtime.errors import ClusterUnknown, DependencyUnavailable, DomainError, NoLeader
 
 T = TypeVar("T")

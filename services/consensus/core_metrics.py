@@ -11,9 +11,9 @@ from typing import Final
 
 from opentelemetry.metrics import Counter, Histogram, Meter
 
-from services.consensus.messages import PreVoteResponse, VoteRefusal, VoteResponse
-from services.consensus.model import NOBODY, Role
-from services.consensus.outputs import LeaderLease, Leadership, Outgoing, Output, PersistBatch
+from services.consensus.raft.messages import PreVoteResponse, VoteRefusal, VoteResponse
+from services.consensus.raft.model import NOBODY, Role
+from services.consensus.raft.outputs import LeaderLease, Leadership, Outgoing, Output, PersistBatch
 from services.shared.runtime.metrics import COUNTS, SECONDS
 
 PREFIX: Final = "primacy_consensus_"

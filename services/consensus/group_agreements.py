@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import astuple
 
 from services.consensus.app import ConsensusApp
-from services.consensus.chores import newest_common_version
-from services.consensus.configuration import GroupMember
 from services.consensus.group_changes import GroupChanges
-from services.consensus.group_commands import BeginReplacement, CancelReplacement, RaiseGroupVersion
-from services.consensus.group_commands import SetGroupSettings as SetSettings
-from services.consensus.group_errors import InvalidSettings, VersionNotSupported
-from services.consensus.group_settings import GroupSettings
-from services.consensus.registry.origin import Origin
-from services.consensus.replacements import Replacement, ReplacementState, encode_member
+from services.consensus.raft.configuration import GroupMember
+from services.consensus.state.chores import newest_common_version
+from services.consensus.state.group_commands import BeginReplacement, CancelReplacement, RaiseGroupVersion
+from services.consensus.state.group_commands import SetGroupSettings as SetSettings
+from services.consensus.state.group_errors import InvalidSettings, VersionNotSupported
+from services.consensus.state.group_settings import GroupSettings
+from services.consensus.state.registry.origin import Origin
+from services.consensus.state.replacements import Replacement, ReplacementState, encode_member
 
 
 class GroupAgreements:

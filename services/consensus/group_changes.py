@@ -12,15 +12,15 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from services.consensus.app import ConsensusApp
-from services.consensus.configuration import Configuration, GroupMember, MemberKind
-from services.consensus.events import AddLearner, MemberChange, PromoteMember, RemoveMember, UpdateMember
-from services.consensus.group_errors import ChangeBlocked, TransferRefused
 from services.consensus.member_loop import ChangeRefused, NotLeading
-from services.consensus.membership import changed
-from services.consensus.model import NOBODY
-from services.consensus.outputs import ChangeBlocker, TransferOutcome
-from services.consensus.status import configuration_warnings
-from services.consensus.succession import fit_successors
+from services.consensus.raft.configuration import Configuration, GroupMember, MemberKind
+from services.consensus.raft.events import AddLearner, MemberChange, PromoteMember, RemoveMember, UpdateMember
+from services.consensus.raft.membership import changed
+from services.consensus.raft.model import NOBODY
+from services.consensus.raft.outputs import ChangeBlocker, TransferOutcome
+from services.consensus.raft.status import configuration_warnings
+from services.consensus.raft.succession import fit_successors
+from services.consensus.state.group_errors import ChangeBlocked, TransferRefused
 from services.shared.runtime.errors import NoLeader
 
 log = logging.getLogger(__name__)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.consensus.app import ConsensusApp
-from services.consensus.commands import ExpireLease, GrantLease, ReleaseLease
-from services.consensus.lease_table import Lease
-from services.consensus.model import Role
+from services.consensus.raft.model import Role
+from services.consensus.state.commands import ExpireLease, GrantLease, ReleaseLease
+from services.consensus.state.lease_table import Lease
 from services.shared.runtime.errors import StaleFencingToken
 
 log = logging.getLogger(__name__)

@@ -15,13 +15,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import astuple, replace
 from typing import Any, Final
 
-from services.consensus.commands import Command, UnknownCommand, encode_command
-from services.consensus.configuration import Configuration
-from services.consensus.core import RaftCore
-from services.consensus.digests import DIGEST_INTERVAL
-from services.consensus.entries import decode_entry
 from services.consensus.errors import CommandTooLarge, OutcomeUnknown, Overloaded
-from services.consensus.events import (
+from services.consensus.ports import Broken, Clock, Report, Transport, WallClock, Witness, Writer
+from services.consensus.raft.configuration import Configuration
+from services.consensus.raft.core import RaftCore
+from services.consensus.raft.digests import DIGEST_INTERVAL
+from services.consensus.raft.events import (
     Applied,
     Compacted,
     Drained,
@@ -42,9 +41,8 @@ from services.consensus.events import (
     TimingChanged,
     TransferRequested,
 )
-from services.consensus.machine import Machine, Result
-from services.consensus.messages import Heartbeat, Message
-from services.consensus.model import (
+from services.consensus.raft.messages import Heartbeat, Message
+from services.consensus.raft.model import (
     MILLISECOND,
     NOBODY,
     CoreSettings,
@@ -54,7 +52,7 @@ from services.consensus.model import (
     LogMark,
     Role,
 )
-from services.consensus.outputs import (
+from services.consensus.raft.outputs import (
     ChangeBlocker,
     CoreStatus,
     LeaderLease,
@@ -67,12 +65,14 @@ from services.consensus.outputs import (
     ReadResult,
     TransferResult,
 )
-from services.consensus.ports import Broken, Clock, Report, Transport, WallClock, Witness, Writer
-from services.consensus.retention import DEFAULT_RETENTION, Retention, compaction_target
-from services.consensus.rows import LEASES, Change
+from services.consensus.raft.retention import DEFAULT_RETENTION, Retention, compaction_target
 from services.consensus.signals import Signal
 from services.consensus.snapshot_installing import SnapshotInstalling
 from services.consensus.snapshot_sending import SnapshotSending
+from services.consensus.state.commands import Command, UnknownCommand, encode_command
+from services.consensus.state.entries import decode_entry
+from services.consensus.state.machine import Machine, Result
+from services.consensus.state.rows import LEASES, Change
 from services.consensus.store_health import StoreWatch
 from services.consensus.store_write import Install, StoreWrite
 from services.shared.runtime.errors import DomainError

@@ -14,9 +14,9 @@ from opentelemetry.metrics import CallbackOptions, Meter, Observation
 from services.consensus.app import ConsensusApp
 from services.consensus.core_metrics import PREFIX, SECOND, CoreMetrics, histogram
 from services.consensus.lease_holders import LeaseHolders
-from services.consensus.model import Role, StoreHealth
-from services.consensus.outputs import PeerProgress
-from services.consensus.status import lag, name_of
+from services.consensus.raft.model import Role, StoreHealth
+from services.consensus.raft.outputs import PeerProgress
+from services.consensus.raft.status import lag, name_of
 from services.shared.runtime.metrics import Metrics
 
 log = logging.getLogger(__name__)

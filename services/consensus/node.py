@@ -12,29 +12,29 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from services.consensus.api import Api
+from services.consensus.api.endpoints import Api
+from services.consensus.api.server import DOMAIN, ERRORS
 from services.consensus.app import ConsensusApp, Who
-from services.consensus.chores import Acquaintance
-from services.consensus.core import RaftCore
-from services.consensus.forward import MethodTable
-from services.consensus.greeting import Self
 from services.consensus.group_agreements import GroupAgreements
 from services.consensus.group_changes import GroupChanges
-from services.consensus.group_settings import FIRST_GROUP_VERSION, MAX_GROUP_VERSION
 from services.consensus.lease_holders import LeaseHolders
-from services.consensus.machine import Machine
 from services.consensus.member_loop import MemberLoop
-from services.consensus.model import BootState
 from services.consensus.ports import Report, Store, StoredState, Witness
+from services.consensus.raft.core import RaftCore
+from services.consensus.raft.model import BootState
+from services.consensus.raft.succession import Succession
+from services.consensus.raft.trace import Trace
 from services.consensus.readiness import Readiness
-from services.consensus.server import DOMAIN, ERRORS
 from services.consensus.settings import ConsensusSettings, nanoseconds
+from services.consensus.state.chores import Acquaintance
+from services.consensus.state.group_settings import FIRST_GROUP_VERSION, MAX_GROUP_VERSION
+from services.consensus.state.machine import Machine
+from services.consensus.store.writer import StoreWriter
 from services.consensus.store_health import StoreWatch
-from services.consensus.store_writer import StoreWriter
-from services.consensus.succession import Succession
-from services.consensus.trace import Trace
-from services.consensus.transport import PeerTransport
 from services.consensus.upkeep import SilentSessions, Upkeep
+from services.consensus.wire.forward import MethodTable
+from services.consensus.wire.greeting import Self
+from services.consensus.wire.transport import PeerTransport
 from services.consensus.witnesses import Witnesses
 from services.shared.runtime.clock import boot_id, boottime_ns
 from services.shared.runtime.errors import DomainError

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from services.consensus.configuration import Configuration
-from services.consensus.machine import Mark
-from services.consensus.model import START, Entry, HardState, LogMark, StoreHealth
-from services.consensus.outputs import Outgoing, Output
-from services.consensus.rows import Row
+from services.consensus.raft.configuration import Configuration
+from services.consensus.raft.model import START, Entry, HardState, LogMark, StoreHealth
+from services.consensus.raft.outputs import Outgoing, Output
+from services.consensus.state.machine import Mark
+from services.consensus.state.rows import Row
 from services.consensus.store_write import StoreWrite
 
 EXIT_STORE: Final = 74

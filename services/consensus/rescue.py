@@ -28,10 +28,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from services.consensus.lost_majority import TERMS, only_member, recover
 from services.consensus.ports import EXIT_STORE, EXIT_STORE_LOST, StoreError, StoreLost, StoreRefused
-from services.consensus.store_copy import copy_store
-from services.consensus.store_report import describe, read_only
+from services.consensus.store.copies import copy_store
+from services.consensus.store.lost_majority import TERMS, only_member, recover
+from services.consensus.store.report import describe, read_only
 from services.shared.runtime.settings import EXIT_CONFIG
 
 _STORE_URL: Final = "PRIMACY_CONSENSUS_STORE_URL"

@@ -10,16 +10,16 @@ from typing import Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from services.consensus.configuration import (
+from services.consensus.raft.configuration import (
     DEFAULT_PREFERENCE,
     NO_MEMBERS,
     Configuration,
     GroupMember,
     configuration_of,
 )
-from services.consensus.group_settings import GroupSettings
-from services.consensus.model import CoreSettings
-from services.consensus.retention import Retention
+from services.consensus.raft.model import CoreSettings
+from services.consensus.raft.retention import Retention
+from services.consensus.state.group_settings import GroupSettings
 from services.shared.runtime.settings import Duration, HostPort, ServiceSettings, Size, parse_host_port
 
 _GROUPS: Final = uuid.UUID("6f2c1d0e-7a57-4c1c-9f0b-0d4f0c6a5b11")

@@ -7,10 +7,10 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from services.consensus.events import SnapshotReceived
-from services.consensus.machine import Machine
-from services.consensus.model import LogMark
-from services.consensus.snapshot import SnapshotReader, SnapshotRefused
+from services.consensus.raft.events import SnapshotReceived
+from services.consensus.raft.model import LogMark
+from services.consensus.state.machine import Machine
+from services.consensus.state.snapshot import SnapshotReader, SnapshotRefused
 from services.consensus.store_write import Install
 
 log = logging.getLogger(__name__)

@@ -8,10 +8,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from services.consensus.machine import Machine
-from services.consensus.model import LogMark
 from services.consensus.ports import Transport
-from services.consensus.snapshot import encode_snapshot
+from services.consensus.raft.model import LogMark
+from services.consensus.state.machine import Machine
+from services.consensus.state.snapshot import encode_snapshot
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from services.consensus.model import MILLISECOND, StoreHealth
 from services.consensus.ports import Broken, Probed, Report, Trouble, Written
+from services.consensus.raft.model import MILLISECOND, StoreHealth
 
 PROBES: Final = 3
 PROBE_NS: Final = 100 * MILLISECOND

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from services.consensus.machine import Mark
-from services.consensus.model import Entry, HardState, LogMark
-from services.consensus.outputs import PersistBatch
-from services.consensus.rows import Change, Row
+from services.consensus.raft.model import Entry, HardState, LogMark
+from services.consensus.raft.outputs import PersistBatch
+from services.consensus.state.machine import Mark
+from services.consensus.state.rows import Change, Row
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,16 +12,16 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final
 
 from services.consensus.app import ConsensusApp
-from services.consensus.chores import Acquaintance, Chores, leads_out, newest_common_version, wanted_changes
 from services.consensus.group_changes import GroupChanges
-from services.consensus.group_commands import ExpireSession, RaiseGroupVersion
 from services.consensus.lease_holders import LeaseHolders
 from services.consensus.member_loop import ChangeRefused, NotLeading
 from services.consensus.ports import WallClock
+from services.consensus.raft.succession import Succession
 from services.consensus.readiness import Readiness
-from services.consensus.registry.commands import EndDue
-from services.consensus.sessions import Session
-from services.consensus.succession import Succession
+from services.consensus.state.chores import Acquaintance, Chores, leads_out, newest_common_version, wanted_changes
+from services.consensus.state.group_commands import ExpireSession, RaiseGroupVersion
+from services.consensus.state.registry.commands import EndDue
+from services.consensus.state.sessions import Session
 from services.shared.runtime.errors import DomainError
 
 log = logging.getLogger(__name__)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from services.consensus.outputs import Output
 from services.consensus.ports import Witness
+from services.consensus.raft.outputs import Output
 
 
 class Witnesses:

@@ -34,7 +34,9 @@ CHANGING = re.compile(
     re.IGNORECASE,
 )
 ALLOWED = ("services/recovery/", "services/shared/mysql/")
-OWN_DATABASE = "services/consensus/backend_mysql.py"  # Ends its own lost session of its own store; no managed server.
+OWN_DATABASE = (
+    "services/consensus/store/backend_mysql.py"  # Ends its own lost session of its own store; no managed server.
+)
 
 
 def tracked(*patterns: str) -> list[str]:

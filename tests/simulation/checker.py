@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from services.consensus.messages import TimeoutNow
-from services.consensus.model import BootState, Entry, LogMark
-from services.consensus.outputs import Outgoing, Output
+from services.consensus.raft.messages import TimeoutNow
+from services.consensus.raft.model import BootState, Entry, LogMark
+from services.consensus.raft.outputs import Outgoing, Output
 from tests.simulation.lease_rules import LeaseRules
 from tests.simulation.raft_rules import RaftRules
 from tests.simulation.state_rules import StateRules

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from services.consensus.commands import encode_command
-from services.consensus.machine import Machine
-from services.consensus.model import MILLISECOND, Role
+from services.consensus.raft.model import MILLISECOND, Role
+from services.consensus.state.commands import encode_command
+from services.consensus.state.machine import Machine
 from tests.proof.history import History
 from tests.proof.linearizability import SearchTooLarge, check
 from tests.proof.models import Read, Write

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from services.consensus.events import Persisted, Received
-from services.consensus.messages import AppendRequest
-from services.consensus.model import MILLISECOND, BootState, CoreSettings, Entry, EntryKind, HardState, LogMark
+from services.consensus.raft.events import Persisted, Received
+from services.consensus.raft.messages import AppendRequest
+from services.consensus.raft.model import MILLISECOND, BootState, CoreSettings, Entry, EntryKind, HardState, LogMark
 from tests.support.raft import group_of
 from tests.unit.consensus.core_script import NewCore
 

@@ -6,19 +6,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from enum import Enum
 
-from services.consensus.configuration import Configuration, decode_configuration
-from services.consensus.core import RaftCore
-from services.consensus.durability import Durability
-from services.consensus.election import Elections
-from services.consensus.events import MemberChange, Persisted
-from services.consensus.following import Following
-from services.consensus.leader_lease import LeaseClock
-from services.consensus.leading import Leading
-from services.consensus.lease_table import LeaseTable
-from services.consensus.machine import Machine, Mark
-from services.consensus.member import Member
-from services.consensus.membership import Configurations
-from services.consensus.messages import (
+from services.consensus.raft.configuration import Configuration, decode_configuration
+from services.consensus.raft.core import RaftCore
+from services.consensus.raft.durability import Durability
+from services.consensus.raft.election import Elections
+from services.consensus.raft.events import MemberChange, Persisted
+from services.consensus.raft.following import Following
+from services.consensus.raft.leader_lease import LeaseClock
+from services.consensus.raft.leading import Leading
+from services.consensus.raft.member import Member
+from services.consensus.raft.membership import Configurations
+from services.consensus.raft.messages import (
     AppendAck,
     AppendRequest,
     Heartbeat,
@@ -27,11 +25,13 @@ from services.consensus.messages import (
     VoteRequest,
     VoteResponse,
 )
-from services.consensus.model import NOBODY, BootState, CoreSettings, Entry, EntryKind, LogMark
-from services.consensus.outputs import ChangeBlocker, ReadOutcome, ReadResult
-from services.consensus.replication import Replication
-from services.consensus.rows import Change, Row
-from services.consensus.transfer import Transfers
+from services.consensus.raft.model import NOBODY, BootState, CoreSettings, Entry, EntryKind, LogMark
+from services.consensus.raft.outputs import ChangeBlocker, ReadOutcome, ReadResult
+from services.consensus.raft.replication import Replication
+from services.consensus.raft.transfer import Transfers
+from services.consensus.state.lease_table import LeaseTable
+from services.consensus.state.machine import Machine, Mark
+from services.consensus.state.rows import Change, Row
 
 
 class Defect(Enum):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from services.consensus.model import BootState
+from services.consensus.raft.model import BootState
 from services.consensus.store_write import StoreWrite
 from tests.simulation.model_store import ModelStore
 

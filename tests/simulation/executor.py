@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from services.consensus.commands import (
+from services.consensus.errors import RecoveryOpen
+from services.consensus.raft.model import MILLISECOND
+from services.consensus.raft.outputs import LeaderLease
+from services.consensus.state.commands import (
     AdoptRecovery,
     CloseRecovery,
     Command,
@@ -19,12 +22,9 @@ from services.consensus.commands import (
     StepWrite,
     encode_command,
 )
-from services.consensus.errors import RecoveryOpen
-from services.consensus.lease_table import Lease
-from services.consensus.machine import RECOVERY_LEASE
-from services.consensus.model import MILLISECOND
-from services.consensus.outputs import LeaderLease
-from services.consensus.recovery_record import Recovery, Step
+from services.consensus.state.lease_table import Lease
+from services.consensus.state.machine import RECOVERY_LEASE
+from services.consensus.state.recovery_record import Recovery, Step
 from tests.simulation.defects import Defect
 from tests.simulation.process import NOT_DONE, Answer, Fate, Pause, Process, Reply, Script
 

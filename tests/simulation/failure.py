@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.consensus.model import MILLISECOND
+from services.consensus.raft.model import MILLISECOND
 from tests.simulation.weights import Weights
 
 

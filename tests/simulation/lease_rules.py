@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from services.consensus.quorum import reached_by
+from services.consensus.raft.quorum import reached_by
 from tests.simulation.weights import Suite
 
 if TYPE_CHECKING:

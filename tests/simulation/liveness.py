@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from services.consensus.model import MILLISECOND
+from services.consensus.raft.model import MILLISECOND
 from tests.simulation.process import Fate, Reply
 
 if TYPE_CHECKING:

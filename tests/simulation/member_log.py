@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 
-from services.consensus.model import Entry
+from services.consensus.raft.model import Entry
 
 Voters = tuple[int, ...]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from services.consensus.machine import Mark
-from services.consensus.model import MILLISECOND, START, Entry, HardState, LogMark
 from services.consensus.ports import StoreBroken, StoredState
+from services.consensus.raft.model import MILLISECOND, START, Entry, HardState, LogMark
+from services.consensus.state.machine import Mark
 from services.consensus.store_write import Install, StoreWrite
 from tests.simulation.rows_in_memory import StateRows
 

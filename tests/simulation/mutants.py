@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from services.consensus.core import RaftCore
-from services.consensus.model import BootState, CoreSettings
+from services.consensus.raft.core import RaftCore
+from services.consensus.raft.model import BootState, CoreSettings
 from tests.simulation.core_checks import refuses_notice_from_before_a_truncation
 from tests.simulation.defects import Defect, DefectiveCore, waits_for_disk
 from tests.simulation.seed_runs import Plan, run_one

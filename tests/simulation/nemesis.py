@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
-from services.consensus.model import MILLISECOND, Role, StoreHealth
+from services.consensus.raft.model import MILLISECOND, Role, StoreHealth
 
 if TYPE_CHECKING:
     from tests.simulation.node import Node

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from services.consensus.events import PeerUnreachable, SnapshotSent
-from services.consensus.machine import Mark
-from services.consensus.messages import AppendAck, AppendRequest, HeartbeatAck
-from services.consensus.model import MILLISECOND, LogMark
-from services.consensus.outputs import Outgoing
+from services.consensus.raft.events import PeerUnreachable, SnapshotSent
+from services.consensus.raft.messages import AppendAck, AppendRequest, HeartbeatAck
+from services.consensus.raft.model import MILLISECOND, LogMark
+from services.consensus.raft.outputs import Outgoing
+from services.consensus.state.machine import Mark
 from tests.simulation.rows_in_memory import Tables
 
 if TYPE_CHECKING:

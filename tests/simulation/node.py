@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from services.consensus.events import (
+from services.consensus.raft.events import (
     Applied,
     Compacted,
     Drained,
@@ -19,10 +19,9 @@ from services.consensus.events import (
     StoreHealthChanged,
     Tick,
 )
-from services.consensus.machine import Mark
-from services.consensus.messages import Message
-from services.consensus.model import NOBODY, CoreSettings, Entry, LogMark, Role, StoreHealth
-from services.consensus.outputs import (
+from services.consensus.raft.messages import Message
+from services.consensus.raft.model import NOBODY, CoreSettings, Entry, LogMark, Role, StoreHealth
+from services.consensus.raft.outputs import (
     LeaderLease,
     Leadership,
     Outgoing,
@@ -33,8 +32,9 @@ from services.consensus.outputs import (
     ReadOutcome,
     ReadResult,
 )
-from services.consensus.retention import Retention, compaction_target
-from services.consensus.rows import REQUESTS, Change
+from services.consensus.raft.retention import Retention, compaction_target
+from services.consensus.state.machine import Mark
+from services.consensus.state.rows import REQUESTS, Change
 from services.consensus.store_write import Install, StoreWrite
 from tests.simulation.defects import Defect, DefectiveCore, new_machine, waits_for_disk
 from tests.simulation.disk import Disk

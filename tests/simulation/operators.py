@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from services.consensus.configuration import Configuration, GroupMember, MemberKind
-from services.consensus.events import (
+from services.consensus.raft.configuration import Configuration, GroupMember, MemberKind
+from services.consensus.raft.events import (
     AddLearner,
     LocalReadiness,
     MemberChange,
@@ -16,7 +16,7 @@ from services.consensus.events import (
     TransferRequested,
     UpdateMember,
 )
-from services.consensus.model import MILLISECOND, NOBODY
+from services.consensus.raft.model import MILLISECOND, NOBODY
 from tests.simulation.process import NOT_DONE, Answer, Fate, Pause, Process, Reply, Script
 
 if TYPE_CHECKING:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from services.consensus.configuration import decode_configuration
-from services.consensus.messages import AppendAck, AppendRequest, PreVoteResponse, VoteRefusal, VoteResponse
-from services.consensus.model import START, BootState, Entry, EntryKind, LogMark, Role
-from services.consensus.outputs import Outgoing, Output
-from services.consensus.quorum import majority
+from services.consensus.raft.configuration import decode_configuration
+from services.consensus.raft.messages import AppendAck, AppendRequest, PreVoteResponse, VoteRefusal, VoteResponse
+from services.consensus.raft.model import START, BootState, Entry, EntryKind, LogMark, Role
+from services.consensus.raft.outputs import Outgoing, Output
+from services.consensus.raft.quorum import majority
 from tests.simulation.member_log import MemberLog, Voters
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from services.consensus.commands import Command, PublishPrimary
-from services.consensus.directory import Primary
-from services.consensus.machine import Machine
-from services.consensus.registry.commands import DeleteSetting, SetSetting
-from services.consensus.registry.origin import Origin
-from services.consensus.registry.setting import Setting
+from services.consensus.state.commands import Command, PublishPrimary
+from services.consensus.state.directory import Primary
+from services.consensus.state.machine import Machine
+from services.consensus.state.registry.commands import DeleteSetting, SetSetting
+from services.consensus.state.registry.origin import Origin
+from services.consensus.state.registry.setting import Setting
 from tests.proof.models import EpochRegister, Model, Register, Versioned
 
 NOTHING = "nothing"

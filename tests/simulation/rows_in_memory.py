@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from services.consensus.rows import SHAPES, Change, Row
+from services.consensus.state.rows import SHAPES, Change, Row
 
 Tables = dict[str, tuple[Row, ...]]
 

@@ -9,11 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from services.consensus.commands import AdoptRecovery, CloseRecovery, PublishPrimary, RecordSteps, RegisterRecovery
 from services.consensus.errors import RequestIdReused
-from services.consensus.machine import RECOVERY_LEASE, Applied
-from services.consensus.model import Entry, EntryKind
-from services.consensus.registry.commands import DeleteSetting, SetSetting
+from services.consensus.raft.model import Entry, EntryKind
+from services.consensus.state.commands import (
+    AdoptRecovery,
+    CloseRecovery,
+    PublishPrimary,
+    RecordSteps,
+    RegisterRecovery,
+)
+from services.consensus.state.machine import RECOVERY_LEASE, Applied
+from services.consensus.state.registry.commands import DeleteSetting, SetSetting
 from services.shared.runtime.errors import DomainError
 
 if TYPE_CHECKING:

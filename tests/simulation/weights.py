@@ -6,8 +6,8 @@ import random
 from dataclasses import dataclass
 from enum import Enum
 
-from services.consensus.model import MILLISECOND
-from services.consensus.retention import Retention
+from services.consensus.raft.model import MILLISECOND
+from services.consensus.raft.retention import Retention
 
 Chances = tuple[tuple[str, float], ...]
 

@@ -13,12 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from services.consensus.commands import Command
-from services.consensus.configuration import Configuration, configuration_of
-from services.consensus.entries import decode_entry
-from services.consensus.events import Event, Received
-from services.consensus.machine import Applied, Machine, Mark
-from services.consensus.model import MILLISECOND, START, CoreSettings, Entry, InvariantViolated, LogMark
+from services.consensus.raft.configuration import Configuration, configuration_of
+from services.consensus.raft.events import Event, Received
+from services.consensus.raft.model import MILLISECOND, START, CoreSettings, Entry, InvariantViolated, LogMark
+from services.consensus.state.commands import Command
+from services.consensus.state.entries import decode_entry
+from services.consensus.state.machine import Applied, Machine, Mark
 from tests.simulation.checker import Checker
 from tests.simulation.clients import Clients, Load
 from tests.simulation.defects import Defect

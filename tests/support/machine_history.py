@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from services.consensus.commands import Command, GrantLease, NoteStop, RecordSteps, RegisterRecovery, StepWrite
-from services.consensus.configuration import GroupMember, MemberKind
-from services.consensus.group_commands import BeginReplacement, OpenSession, RaiseGroupVersion, SetGroupSettings
-from services.consensus.registry import commands as registry
-from services.consensus.registry.origin import Origin
-from services.consensus.replacements import encode_member
+from services.consensus.raft.configuration import GroupMember, MemberKind
+from services.consensus.state.commands import Command, GrantLease, NoteStop, RecordSteps, RegisterRecovery, StepWrite
+from services.consensus.state.group_commands import BeginReplacement, OpenSession, RaiseGroupVersion, SetGroupSettings
+from services.consensus.state.registry import commands as registry
+from services.consensus.state.registry.origin import Origin
+from services.consensus.state.replacements import encode_member
 
 MS: Final = 1_000_000
 DB1: Final = "db1.example:3306"

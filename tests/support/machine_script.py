@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from services.consensus.commands import Command, GrantLease
-from services.consensus.configuration import Configuration
-from services.consensus.machine import Machine, Result
-from services.consensus.registry.origin import Origin
-from services.consensus.rows import Change, Row
+from services.consensus.raft.configuration import Configuration
+from services.consensus.state.commands import Command, GrantLease
+from services.consensus.state.machine import Machine, Result
+from services.consensus.state.registry.origin import Origin
+from services.consensus.state.rows import Change, Row
 
 GRANT = GrantLease("recovery", 1, "s1")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.consensus.configuration import Configuration, GroupMember, configuration_of
+from services.consensus.raft.configuration import Configuration, GroupMember, configuration_of
 
 
 def group_of(*voters: int) -> Configuration:

@@ -13,15 +13,15 @@ from typing import Any, Final
 import pytest
 import sqlalchemy as sa
 
-from services.consensus import migrations
-from services.consensus.configuration import GroupMember, configuration_of
-from services.consensus.machine import Mark
-from services.consensus.model import Entry, EntryKind
 from services.consensus.ports import StoredState
-from services.consensus.rows import SHAPES, STEPS
-from services.consensus.store import SqlStore, StoreOptions, open_store
-from services.consensus.store_birth import Identity
-from services.consensus.tables import metadata
+from services.consensus.raft.configuration import GroupMember, configuration_of
+from services.consensus.raft.model import Entry, EntryKind
+from services.consensus.state.machine import Mark
+from services.consensus.state.rows import SHAPES, STEPS
+from services.consensus.store import migrations
+from services.consensus.store.birth import Identity
+from services.consensus.store.store import SqlStore, StoreOptions, open_store
+from services.consensus.store.tables import metadata
 from services.shared.topology.instance import Flavor
 from tests.support.lab import Lab, LabInstance
 

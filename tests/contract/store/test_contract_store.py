@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from services.consensus.commands import Command, GrantLease, RegisterRecovery, StepWrite
-from services.consensus.machine import Machine, Mark
-from services.consensus.model import MILLISECOND, HardState, LogMark
 from services.consensus.ports import StoreBroken, StoreRefused
-from services.consensus.rows import LEASES, RECOVERIES, STEPS, delete, put
-from services.consensus.store_birth import Identity
+from services.consensus.raft.model import MILLISECOND, HardState, LogMark
+from services.consensus.state.commands import Command, GrantLease, RegisterRecovery, StepWrite
+from services.consensus.state.machine import Machine, Mark
+from services.consensus.state.rows import LEASES, RECOVERIES, STEPS, delete, put
+from services.consensus.store.birth import Identity
 from services.consensus.store_write import StoreWrite
 from tests.contract.store.conftest import BOOTED, GROUP, IDENTITY, LEASE, STEP, Database, entries, entry, noop
 

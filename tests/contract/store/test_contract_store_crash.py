@@ -16,7 +16,7 @@ from typing import Final
 import pytest
 
 from services.consensus.ports import StoreBroken, StoredState
-from services.consensus.store import open_store
+from services.consensus.store.store import open_store
 from services.consensus.store_write import StoreWrite
 from tests.contract.store import workload
 from tests.contract.store.conftest import IDENTITY, Database

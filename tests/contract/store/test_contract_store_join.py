@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from services.consensus.configuration import NO_MEMBERS
-from services.consensus.machine import Mark
-from services.consensus.model import START, HardState
 from services.consensus.ports import StoreRefused
+from services.consensus.raft.configuration import NO_MEMBERS
+from services.consensus.raft.model import START, HardState
+from services.consensus.state.machine import Mark
 from services.consensus.store_write import StoreWrite
 from tests.contract.store.conftest import GROUP, IDENTITY, Database
 

@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 
-from services.consensus import migrations
-from services.consensus.machine import Mark
-from services.consensus.model import START, Entry, HardState
+from services.consensus.raft.model import START, Entry, HardState
+from services.consensus.state.machine import Mark
+from services.consensus.store import migrations
 from services.consensus.store_write import StoreWrite
 from services.shared.topology.instance import Flavor
 from tests.contract.store.conftest import GROUP, IDENTITY, Database, entries, make_schema

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from services.consensus.model import HardState
 from services.consensus.ports import StoreBroken, StoreLost, StoreRefused
-from services.consensus.rows import LEASES, put
-from services.consensus.store import SqlStore
+from services.consensus.raft.model import HardState
+from services.consensus.state.rows import LEASES, put
+from services.consensus.store.store import SqlStore
 from services.consensus.store_write import StoreWrite
 from services.shared.topology.instance import Flavor
 from tests.contract.store.commit_cutter import CommitCutter, Cut

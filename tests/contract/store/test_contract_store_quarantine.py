@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from services.consensus.acknowledged_file import EVERY
-from services.consensus.model import HardState, LogMark
 from services.consensus.ports import StoredState
-from services.consensus.rows import LEASES, put
+from services.consensus.raft.model import HardState, LogMark
+from services.consensus.state.rows import LEASES, put
+from services.consensus.store.acknowledged_file import EVERY
 from services.consensus.store_write import StoreWrite
 from tests.contract.store.conftest import BOOTED, LEASE, Database, entries
 

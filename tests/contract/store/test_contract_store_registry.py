@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from services.consensus.machine import Machine
-from services.consensus.rows import SHAPES, Row
+from services.consensus.state.machine import Machine
+from services.consensus.state.rows import SHAPES, Row
 from services.consensus.store_write import StoreWrite
 from tests.contract.store.conftest import Database, entries
 from tests.support.machine_history import HISTORY, UNTOUCHED

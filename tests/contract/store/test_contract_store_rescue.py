@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from services.consensus.configuration import NO_MEMBERS, MemberKind, decode_configuration, encode_configuration
-from services.consensus.core import RaftCore
-from services.consensus.events import Tick
-from services.consensus.model import BootState, CoreSettings, Entry, EntryKind, HardState, Role
+from services.consensus.raft.configuration import NO_MEMBERS, MemberKind, decode_configuration, encode_configuration
+from services.consensus.raft.core import RaftCore
+from services.consensus.raft.events import Tick
+from services.consensus.raft.model import BootState, CoreSettings, Entry, EntryKind, HardState, Role
 from services.consensus.rescue import main
-from services.consensus.rows import LEASES, put
+from services.consensus.state.rows import LEASES, put
 from services.consensus.store_write import StoreWrite
 from tests.contract.store.conftest import BOOTED, GROUP, IDENTITY, LEASE, Database, entries
 

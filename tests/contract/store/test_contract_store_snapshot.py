@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from services.consensus.model import HardState, LogMark
-from services.consensus.rows import LEASES, STEPS, put
-from services.consensus.store import FORGET_ROWS
+from services.consensus.raft.model import HardState, LogMark
+from services.consensus.state.rows import LEASES, STEPS, put
+from services.consensus.store.store import FORGET_ROWS
 from services.consensus.store_write import Install, StoreWrite, merge_writes
 from tests.contract.store.conftest import BOOTED, GROUP, LEASE, STEP, Database, entries
 

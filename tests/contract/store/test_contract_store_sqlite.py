@@ -15,13 +15,13 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from services.consensus import migrations, tables
-from services.consensus.backend_sqlite import SqliteBackend
-from services.consensus.file_system import file_system_of
 from services.consensus.ports import StoreBroken, StoreBusy, StoreFull, StoreRefused
-from services.consensus.store import SqlStore, open_store
+from services.consensus.store import migrations, tables
+from services.consensus.store.backend_sqlite import SqliteBackend
+from services.consensus.store.file_system import file_system_of
+from services.consensus.store.store import SqlStore, open_store
+from services.consensus.store.wal import WriteAheadLog
 from services.consensus.store_write import StoreWrite
-from services.consensus.wal import WriteAheadLog
 from tests.contract.store.conftest import IDENTITY, Database, entries, entry
 
 

@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from services.consensus.model import HardState, LogMark
 from services.consensus.ports import StoreBroken, StoreFull
-from services.consensus.rows import LEASES, put
-from services.consensus.store import StoreOptions, open_store
+from services.consensus.raft.model import HardState, LogMark
+from services.consensus.state.rows import LEASES, put
+from services.consensus.store.store import StoreOptions, open_store
 from services.consensus.store_write import Install, StoreWrite
 from tests.contract.store.conftest import BOOTED, GROUP, IDENTITY, LEASE, entries
 

@@ -8,14 +8,14 @@ from typing import Any, TypeVar, cast
 import grpc
 from primacy.consensus.v1 import consensus_pb2_grpc as pb_grpc
 
-from services.consensus import convert
+from services.consensus.api import convert
+from services.consensus.api.journal_server import JournalServicer
+from services.consensus.api.server import DOMAIN, ERRORS
+from services.consensus.api.write_stream import WriteDesk
 from services.consensus.app import ConsensusApp
-from services.consensus.commands import Command, GrantLease
-from services.consensus.forward import MethodTable
-from services.consensus.journal_server import JournalServicer
-from services.consensus.lease_table import Lease
-from services.consensus.server import DOMAIN, ERRORS
-from services.consensus.write_stream import WriteDesk
+from services.consensus.state.commands import Command, GrantLease
+from services.consensus.state.lease_table import Lease
+from services.consensus.wire.forward import MethodTable
 from services.recovery.consensus_client import ConsensusClient
 from services.recovery.convert import record_from_proto
 from services.recovery.model import Record

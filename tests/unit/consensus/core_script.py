@@ -36,9 +36,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from services.consensus.configuration import NO_MEMBERS, Configuration, GroupMember
-from services.consensus.core import RaftCore
-from services.consensus.events import (
+from services.consensus.raft.configuration import NO_MEMBERS, Configuration, GroupMember
+from services.consensus.raft.core import RaftCore
+from services.consensus.raft.events import (
     AddLearner,
     Applied,
     Compacted,
@@ -64,7 +64,7 @@ from services.consensus.events import (
     TransferRequested,
     UpdateMember,
 )
-from services.consensus.messages import (
+from services.consensus.raft.messages import (
     AppendAck,
     AppendReject,
     AppendRequest,
@@ -79,7 +79,7 @@ from services.consensus.messages import (
     VoteRequest,
     VoteResponse,
 )
-from services.consensus.model import (
+from services.consensus.raft.model import (
     MILLISECOND,
     START,
     BootState,
@@ -91,7 +91,7 @@ from services.consensus.model import (
     LogMark,
     StoreHealth,
 )
-from services.consensus.outputs import Outgoing, Output, PersistBatch, ReadOutcome
+from services.consensus.raft.outputs import Outgoing, Output, PersistBatch, ReadOutcome
 from tests.support.raft import group_of
 
 NewCore = Callable[[CoreSettings, BootState, int, int], RaftCore]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.consensus.acknowledged_file import EVERY, Acknowledged, AcknowledgedFile
+from services.consensus.store.acknowledged_file import EVERY, Acknowledged, AcknowledgedFile
 
 SAID = Acknowledged(1, "7c0d3e1e-0000-4000-8000-000000000001", 5, 3_000)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from services.consensus.backend_sqlite import SqliteBackend
 from services.consensus.ports import StoreBroken, StoreBusy, StoreError, StoreFull
+from services.consensus.store.backend_sqlite import SqliteBackend
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from services.consensus.chores import Chores, leads_out, newest_common_version, wanted_changes
-from services.consensus.configuration import Configuration, GroupMember, MemberKind, configuration_of
-from services.consensus.events import AddLearner, MemberChange, PromoteMember, RemoveMember, UpdateMember
-from services.consensus.replacements import Replacement, ReplacementState
+from services.consensus.raft.configuration import Configuration, GroupMember, MemberKind, configuration_of
+from services.consensus.raft.events import AddLearner, MemberChange, PromoteMember, RemoveMember, UpdateMember
+from services.consensus.state.chores import Chores, leads_out, newest_common_version, wanted_changes
+from services.consensus.state.replacements import Replacement, ReplacementState
 
 VOTERS = tuple(GroupMember(number, f"store{number}", f"node{number}") for number in (1, 2, 3))
 GROUP = configuration_of(VOTERS)

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 from primacy.consensus.v1 import consensus_pb2 as pb
 
-from services.consensus.configuration import GroupMember, MemberKind
-from services.consensus.convert_group import (
+from services.consensus.api.convert_group import (
     changed_member_from_request,
     member_id_from_request,
     member_to_proto,
@@ -16,7 +15,8 @@ from services.consensus.convert_group import (
     settings_from_request,
     settings_to_proto,
 )
-from services.consensus.group_settings import GroupSettings
+from services.consensus.raft.configuration import GroupMember, MemberKind
+from services.consensus.state.group_settings import GroupSettings
 from services.shared.runtime.errors import InvalidField
 
 REQUEST = "6f2c1d0e-7a57-4c1c-9f0b-0d4f0c6a5b11"

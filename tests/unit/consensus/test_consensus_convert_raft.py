@@ -7,19 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from primacy.consensus.v1 import consensus_pb2 as pb
 
-from services.consensus.convert_raft import (
-    MalformedFrame,
-    StreamMessage,
-    frame_of,
-    message_of,
-    timeout_now_from_proto,
-    timeout_now_to_proto,
-    vote_request_from_proto,
-    vote_request_to_proto,
-    vote_response_from_proto,
-    vote_response_to_proto,
-)
-from services.consensus.messages import (
+from services.consensus.raft.messages import (
     AppendAck,
     AppendReject,
     AppendRequest,
@@ -33,7 +21,19 @@ from services.consensus.messages import (
     VoteRequest,
     VoteResponse,
 )
-from services.consensus.model import Entry, EntryKind, StoreHealth
+from services.consensus.raft.model import Entry, EntryKind, StoreHealth
+from services.consensus.wire.convert_raft import (
+    MalformedFrame,
+    StreamMessage,
+    frame_of,
+    message_of,
+    timeout_now_from_proto,
+    timeout_now_to_proto,
+    vote_request_from_proto,
+    vote_request_to_proto,
+    vote_response_from_proto,
+    vote_response_to_proto,
+)
 
 SENDER = st.integers(1, 2**63 - 1)
 INDEX = st.integers(0, 2**63 - 1)

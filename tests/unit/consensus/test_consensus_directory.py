@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from services.consensus.commands import PublishPrimary
-from services.consensus.directory import MAX_FORMER, Directory, FormerPrimary, Primary
+from services.consensus.state.commands import PublishPrimary
+from services.consensus.state.directory import MAX_FORMER, Directory, FormerPrimary, Primary
 
 
 def publish(host: str, recovery_id: str, *, cluster_id: str = "c1", alias: str = "shop") -> PublishPrimary:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.consensus.commands import (
+from services.consensus.state.commands import (
     AdoptRecovery,
     CloseRecovery,
     Command,
@@ -18,9 +18,9 @@ from services.consensus.commands import (
     ReleaseLease,
     StepWrite,
 )
-from services.consensus.drain import begins_work, runs_step
-from services.consensus.lease_table import Lease
-from services.consensus.machine import Machine
+from services.consensus.state.drain import begins_work, runs_step
+from services.consensus.state.lease_table import Lease
+from services.consensus.state.machine import Machine
 
 GRANT = GrantLease("recovery", 1, "session")
 REGISTER = RegisterRecovery("r1", 1, "cluster", "db1:3306", b"", 0)

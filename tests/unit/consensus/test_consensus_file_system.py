@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.consensus.file_system import file_system_of
+from services.consensus.store.file_system import file_system_of
 
 ROOT = ("/", "ext4", "rw")
 

@@ -12,13 +12,13 @@ from google.rpc import status_pb2
 from primacy.consensus.v1 import consensus_pb2 as pb
 from primacy.consensus.v1 import consensus_pb2_grpc as pb_grpc
 
-from services.consensus.answers import MAX_OPEN, AnswerStream
+from services.consensus.api.server import ERRORS
+from services.consensus.api.write_stream import WriteDesk
 from services.consensus.errors import MemberDoesNotLead, OutcomeUnknown, RecoveryClosed
-from services.consensus.forward import NEVER, ForwardDesk, Forwarded, Forwarder, MethodTable
-from services.consensus.forward_interceptor import ForwardInterceptor
-from services.consensus.server import ERRORS
-from services.consensus.snapshot_transfer import Route
-from services.consensus.write_stream import WriteDesk
+from services.consensus.wire.answers import MAX_OPEN, AnswerStream
+from services.consensus.wire.forward import NEVER, ForwardDesk, Forwarded, Forwarder, MethodTable
+from services.consensus.wire.forward_interceptor import ForwardInterceptor
+from services.consensus.wire.snapshot_transfer import Route
 from services.shared.runtime.errors import InvalidField, NoLeader
 from services.shared.runtime.grpc_server import ErrorInterceptor
 from tests.support.eventually import eventually

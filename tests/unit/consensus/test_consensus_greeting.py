@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from primacy.consensus.v1 import consensus_pb2 as pb
 
-from services.consensus.configuration import NO_MEMBERS, GroupMember, configuration_of
-from services.consensus.greeting import Greeting, GroupView, MemberRemoved, PeerRefused, Self
+from services.consensus.raft.configuration import NO_MEMBERS, GroupMember, configuration_of
+from services.consensus.wire.greeting import Greeting, GroupView, MemberRemoved, PeerRefused, Self
 
 MYSELF = Self(1, "i1", "b1", "n1:50055", (1, 2))
 GROUP = configuration_of(

@@ -6,12 +6,12 @@ from dataclasses import astuple, replace
 
 import pytest
 
-from services.consensus.commands import UnknownCommand
-from services.consensus.group_commands import RaiseGroupVersion, SetGroupSettings
-from services.consensus.group_errors import InvalidSettings, VersionNotSupported
-from services.consensus.group_settings import GroupSettings
-from services.consensus.machine import Machine, Mark
-from services.consensus.rows import GROUP_VERSIONS
+from services.consensus.state.commands import UnknownCommand
+from services.consensus.state.group_commands import RaiseGroupVersion, SetGroupSettings
+from services.consensus.state.group_errors import InvalidSettings, VersionNotSupported
+from services.consensus.state.group_settings import GroupSettings
+from services.consensus.state.machine import Machine, Mark
+from services.consensus.state.rows import GROUP_VERSIONS
 from tests.support.machine_script import Script, origin
 
 MS = 1_000_000

@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.consensus.commands import (
+from services.consensus.raft.configuration import Configuration, GroupMember, MemberKind, configuration_of
+from services.consensus.state.commands import (
     AdoptRecovery,
     Command,
     GrantLease,
@@ -20,8 +21,7 @@ from services.consensus.commands import (
     decode_command,
     encode_command,
 )
-from services.consensus.configuration import Configuration, GroupMember, MemberKind, configuration_of
-from services.consensus.group_commands import (
+from services.consensus.state.group_commands import (
     BeginReplacement,
     CancelReplacement,
     CloseSession,
@@ -31,11 +31,11 @@ from services.consensus.group_commands import (
     SetGroupSettings,
     TouchSession,
 )
-from services.consensus.machine import Machine
-from services.consensus.registry import commands as registry
-from services.consensus.registry.origin import Origin
-from services.consensus.replacements import encode_member
-from services.consensus.rows import SHAPES, Row
+from services.consensus.state.machine import Machine
+from services.consensus.state.registry import commands as registry
+from services.consensus.state.registry.origin import Origin
+from services.consensus.state.replacements import encode_member
+from services.consensus.state.rows import SHAPES, Row
 from tests.support.machine_history import HISTORY, UNTOUCHED
 from tests.support.machine_script import Script
 

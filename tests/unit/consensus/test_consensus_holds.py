@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.consensus.commands import (
+from services.consensus.errors import Downtimed, HoldOpen, PolicyChanged, RecoveriesDisabled, RecoveryOpen
+from services.consensus.state.commands import (
     AdoptRecovery,
     CloseRecovery,
     GrantLease,
@@ -13,11 +14,10 @@ from services.consensus.commands import (
     RegisterRecovery,
     StepWrite,
 )
-from services.consensus.errors import Downtimed, HoldOpen, PolicyChanged, RecoveriesDisabled, RecoveryOpen
-from services.consensus.lease_table import Lease
-from services.consensus.recovery_record import Hold, Recovery
-from services.consensus.registry.commands import BeginDowntime, EndDowntime, SetPolicy, SetSetting
-from services.consensus.registry.policy import Policy
+from services.consensus.state.lease_table import Lease
+from services.consensus.state.recovery_record import Hold, Recovery
+from services.consensus.state.registry.commands import BeginDowntime, EndDowntime, SetPolicy, SetSetting
+from services.consensus.state.registry.policy import Policy
 from services.shared.runtime.errors import StaleFencingToken
 from tests.support.machine_script import GRANT, Script, origin
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from services.consensus.commands import AdoptRecovery, CloseRecovery, Phase, RecordSteps, RegisterRecovery, StepWrite
 from services.consensus.errors import (
     AntiFlapping,
     RecoveryClosed,
@@ -13,9 +12,17 @@ from services.consensus.errors import (
     RequestIdReused,
     StepEnded,
 )
-from services.consensus.journal import MAX_CLOSED, Journal
-from services.consensus.recovery_record import Recovery
-from services.consensus.rows import RECOVERIES, STEPS
+from services.consensus.state.commands import (
+    AdoptRecovery,
+    CloseRecovery,
+    Phase,
+    RecordSteps,
+    RegisterRecovery,
+    StepWrite,
+)
+from services.consensus.state.journal import MAX_CLOSED, Journal
+from services.consensus.state.recovery_record import Recovery
+from services.consensus.state.rows import RECOVERIES, STEPS
 from services.shared.runtime.errors import DomainError, StaleFencingToken
 
 TOKEN = 5

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from services.consensus.commands import ExpireLease, GrantLease, ReleaseLease
 from services.consensus.errors import LeaseHeld
-from services.consensus.lease_table import Lease, LeaseTable
+from services.consensus.state.commands import ExpireLease, GrantLease, ReleaseLease
+from services.consensus.state.lease_table import Lease, LeaseTable
 
 GRANT = GrantLease("recovery", member_id=1, session_id="s1")
 

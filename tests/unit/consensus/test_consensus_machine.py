@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.consensus.commands import (
+from services.consensus.errors import AntiFlapping, RequestIdReused
+from services.consensus.state.commands import (
     AdoptRecovery,
     CloseRecovery,
     Command,
@@ -22,11 +23,10 @@ from services.consensus.commands import (
     decode_command,
     encode_command,
 )
-from services.consensus.directory import Primary
-from services.consensus.errors import AntiFlapping, RequestIdReused
-from services.consensus.lease_table import Lease
-from services.consensus.machine import Machine
-from services.consensus.recovery_record import Recovery
+from services.consensus.state.directory import Primary
+from services.consensus.state.lease_table import Lease
+from services.consensus.state.machine import Machine
+from services.consensus.state.recovery_record import Recovery
 from services.shared.runtime.errors import StaleFencingToken
 from tests.support.machine_script import GRANT, Script
 

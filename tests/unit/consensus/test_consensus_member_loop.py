@@ -9,16 +9,13 @@ from dataclasses import replace
 
 import pytest
 
-from services.consensus.commands import GrantLease
-from services.consensus.configuration import Configuration, GroupMember
-from services.consensus.core import RaftCore
 from services.consensus.errors import LeaseHeld, OutcomeUnknown
-from services.consensus.events import AddLearner
-from services.consensus.group_commands import SetGroupSettings
-from services.consensus.lease_table import Lease
-from services.consensus.machine import Machine
 from services.consensus.member_loop import EXIT_HALTED, ChangeRefused, MemberLoop, NotLeading
-from services.consensus.messages import (
+from services.consensus.ports import EXIT_STORE, Broken, Trouble, Written
+from services.consensus.raft.configuration import Configuration, GroupMember
+from services.consensus.raft.core import RaftCore
+from services.consensus.raft.events import AddLearner
+from services.consensus.raft.messages import (
     AppendRequest,
     Heartbeat,
     HeartbeatAck,
@@ -28,7 +25,7 @@ from services.consensus.messages import (
     VoteRequest,
     VoteResponse,
 )
-from services.consensus.model import (
+from services.consensus.raft.model import (
     MILLISECOND,
     BootState,
     CoreSettings,
@@ -38,9 +35,12 @@ from services.consensus.model import (
     LogMark,
     StoreHealth,
 )
-from services.consensus.outputs import ChangeBlocker, Outgoing, TransferOutcome
-from services.consensus.ports import EXIT_STORE, Broken, Trouble, Written
-from services.consensus.registry.origin import Origin
+from services.consensus.raft.outputs import ChangeBlocker, Outgoing, TransferOutcome
+from services.consensus.state.commands import GrantLease
+from services.consensus.state.group_commands import SetGroupSettings
+from services.consensus.state.lease_table import Lease
+from services.consensus.state.machine import Machine
+from services.consensus.state.registry.origin import Origin
 from services.consensus.store_health import StoreWatch
 from services.consensus.store_write import StoreWrite
 from services.shared.runtime.clock import boottime_ns

@@ -9,19 +9,19 @@ from functools import partial
 
 import pytest
 
-from services.consensus.commands import GrantLease
-from services.consensus.configuration import Configuration
-from services.consensus.core import RaftCore
-from services.consensus.machine import Machine, Mark
 from services.consensus.member_loop import MemberLoop
-from services.consensus.messages import AppendRequest
-from services.consensus.model import MILLISECOND, BootState, CoreSettings, Entry, EntryKind, LogMark, Role
-from services.consensus.outputs import Outgoing
 from services.consensus.ports import Written
-from services.consensus.retention import Retention
-from services.consensus.rows import LEASES, Row
-from services.consensus.snapshot import SnapshotRefused, encode_snapshot
+from services.consensus.raft.configuration import Configuration
+from services.consensus.raft.core import RaftCore
+from services.consensus.raft.messages import AppendRequest
+from services.consensus.raft.model import MILLISECOND, BootState, CoreSettings, Entry, EntryKind, LogMark, Role
+from services.consensus.raft.outputs import Outgoing
+from services.consensus.raft.retention import Retention
 from services.consensus.snapshot_sending import MAX_OUTGOING, SnapshotSending
+from services.consensus.state.commands import GrantLease
+from services.consensus.state.machine import Machine, Mark
+from services.consensus.state.rows import LEASES, Row
+from services.consensus.state.snapshot import SnapshotRefused, encode_snapshot
 from services.consensus.store_health import StoreWatch
 from services.consensus.store_write import StoreWrite
 from services.shared.runtime.clock import boottime_ns

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from services.consensus.core_metrics import CoreMetrics
-from services.consensus.messages import PreVoteResponse, VoteRefusal, VoteResponse
-from services.consensus.model import MILLISECOND, Entry, EntryKind, LogMark, Role
-from services.consensus.outputs import LeaderLease, Leadership, Outgoing, Output, PersistBatch
+from services.consensus.raft.messages import PreVoteResponse, VoteRefusal, VoteResponse
+from services.consensus.raft.model import MILLISECOND, Entry, EntryKind, LogMark, Role
+from services.consensus.raft.outputs import LeaderLease, Leadership, Outgoing, Output, PersistBatch
 from services.shared.runtime.metrics import Metrics
 
 

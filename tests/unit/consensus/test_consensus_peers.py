@@ -10,10 +10,9 @@ import grpc
 import pytest
 from primacy.consensus.v1 import consensus_pb2_grpc as pb_grpc
 
-from services.consensus.configuration import Configuration, GroupMember, configuration_of
-from services.consensus.greeting import Greeting, GroupView, Self
-from services.consensus.lane import MAX_QUEUE, LaneQueue
-from services.consensus.messages import (
+from services.consensus.api.server import ERRORS
+from services.consensus.raft.configuration import Configuration, GroupMember, configuration_of
+from services.consensus.raft.messages import (
     AppendAck,
     AppendReject,
     AppendRequest,
@@ -24,10 +23,11 @@ from services.consensus.messages import (
     VoteRefusal,
     VoteResponse,
 )
-from services.consensus.outputs import Outgoing
-from services.consensus.peers import PeerAddress, PeerEvents, Peers
-from services.consensus.raft_server import RaftServicer, VoteDesk
-from services.consensus.server import ERRORS
+from services.consensus.raft.outputs import Outgoing
+from services.consensus.wire.greeting import Greeting, GroupView, Self
+from services.consensus.wire.lane import MAX_QUEUE, LaneQueue
+from services.consensus.wire.peers import PeerAddress, PeerEvents, Peers
+from services.consensus.wire.raft_server import RaftServicer, VoteDesk
 from services.shared.runtime.grpc_server import ErrorInterceptor
 from tests.support.eventually import eventually
 

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
-from services.consensus.configuration import Configuration, GroupMember, MemberKind, configuration_of
 from services.consensus.errors import RequestIdReused
-from services.consensus.group_commands import BeginReplacement, CancelReplacement
-from services.consensus.group_errors import ChangeBlocked, ReplacementUnknown
-from services.consensus.outputs import ChangeBlocker
-from services.consensus.replacements import MAX_ENDED, Replacement, ReplacementState, encode_member
+from services.consensus.raft.configuration import Configuration, GroupMember, MemberKind, configuration_of
+from services.consensus.raft.outputs import ChangeBlocker
+from services.consensus.state.group_commands import BeginReplacement, CancelReplacement
+from services.consensus.state.group_errors import ChangeBlocked, ReplacementUnknown
+from services.consensus.state.replacements import MAX_ENDED, Replacement, ReplacementState, encode_member
 from tests.support.machine_script import Script
 
 NEW = GroupMember(4, name="node4", raft_endpoint="h4:1", kind=MemberKind.LEARNER)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.consensus.requests import MAX_FORGOTTEN, MAX_REQUESTS, TTL_MS, RequestRecord, RequestTable
+from services.consensus.state.requests import MAX_FORGOTTEN, MAX_REQUESTS, TTL_MS, RequestRecord, RequestTable
 
 
 def record(number: int, stamp_ms: int) -> RequestRecord:

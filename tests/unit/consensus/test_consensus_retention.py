@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from services.consensus.core import RaftCore
-from services.consensus.model import MILLISECOND, BootState, CoreSettings, LogMark, StoreHealth
-from services.consensus.outputs import CoreStatus, PeerProgress, ReplicationState
-from services.consensus.retention import Retention, compaction_target
+from services.consensus.raft.core import RaftCore
+from services.consensus.raft.model import MILLISECOND, BootState, CoreSettings, LogMark, StoreHealth
+from services.consensus.raft.outputs import CoreStatus, PeerProgress, ReplicationState
+from services.consensus.raft.retention import Retention, compaction_target
 
 MB = 1 << 20
 NOW = 3_600_000 * MILLISECOND

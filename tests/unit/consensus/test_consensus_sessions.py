@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from services.consensus.commands import Command
 from services.consensus.errors import RequestIdReused
-from services.consensus.group_commands import CloseSession, ExpireSession, OpenSession, TouchSession
-from services.consensus.registry.commands import DeleteSetting, SetSetting
-from services.consensus.registry.origin import Origin
-from services.consensus.registry.setting import Setting
-from services.consensus.registry_errors import ItemUnknown, SessionFull, SessionSequencePassed, SessionUnknown
-from services.consensus.requests import TTL_MS
-from services.consensus.rows import REQUESTS, SESSION_ANSWERS, SESSIONS, SETTINGS
-from services.consensus.sessions import MAX_ANSWERS, MAX_FORGOTTEN, MAX_SESSIONS, Session
+from services.consensus.state.commands import Command
+from services.consensus.state.group_commands import CloseSession, ExpireSession, OpenSession, TouchSession
+from services.consensus.state.registry.commands import DeleteSetting, SetSetting
+from services.consensus.state.registry.origin import Origin
+from services.consensus.state.registry.setting import Setting
+from services.consensus.state.registry_errors import ItemUnknown, SessionFull, SessionSequencePassed, SessionUnknown
+from services.consensus.state.requests import TTL_MS
+from services.consensus.state.rows import REQUESTS, SESSION_ANSWERS, SESSIONS, SETTINGS
+from services.consensus.state.sessions import MAX_ANSWERS, MAX_FORGOTTEN, MAX_SESSIONS, Session
 from tests.support.machine_script import Script, origin
 
 OPEN = OpenSession(Origin("open", "app"))

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from services.consensus.configuration import NO_MEMBERS
-from services.consensus.model import MILLISECOND
+from services.consensus.raft.configuration import NO_MEMBERS
+from services.consensus.raft.model import MILLISECOND
 from services.consensus.settings import ConsensusSettings
 
 MEMBERS: list[dict[str, Any]] = [

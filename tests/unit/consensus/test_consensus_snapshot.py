@@ -15,10 +15,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.consensus.configuration import GroupMember, configuration_of
-from services.consensus.machine import Mark
-from services.consensus.rows import REQUESTS, SCHEMA_REVISION, SHAPES, TAGS, Row
-from services.consensus.snapshot import (
+from services.consensus.raft.configuration import GroupMember, configuration_of
+from services.consensus.state.machine import Mark
+from services.consensus.state.rows import REQUESTS, SCHEMA_REVISION, SHAPES, TAGS, Row
+from services.consensus.state.snapshot import (
     FORMAT,
     MAX_FRAME_BYTES,
     MAX_FRAME_ROWS,

@@ -14,10 +14,10 @@ import pytest
 from primacy.consensus.v1 import consensus_pb2 as pb
 from primacy.consensus.v1 import consensus_pb2_grpc as pb_grpc
 
-from services.consensus.greeting import PeerRefused
-from services.consensus.model import LogMark
-from services.consensus.snapshot import SnapshotRefused
-from services.consensus.snapshot_transfer import CHUNK_BYTES, Pace, Route, SnapshotReceiver, SnapshotSender
+from services.consensus.raft.model import LogMark
+from services.consensus.state.snapshot import SnapshotRefused
+from services.consensus.wire.greeting import PeerRefused
+from services.consensus.wire.snapshot_transfer import CHUNK_BYTES, Pace, Route, SnapshotReceiver, SnapshotSender
 from tests.support.eventually import eventually
 
 DATA = bytes(range(256)) * 4096 + b"end"

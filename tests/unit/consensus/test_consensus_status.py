@@ -7,10 +7,18 @@ from typing import Any
 
 import pytest
 
-from services.consensus.configuration import NO_MEMBERS, Configuration, GroupMember, configuration_of
-from services.consensus.model import MILLISECOND, NOBODY, Role, StoreHealth
-from services.consensus.outputs import CoreStatus, LeaderLease, PeerProgress, ReplicationState
-from services.consensus.status import Blocker, Circumstances, blockers, configuration_warnings, lag, spare, warnings
+from services.consensus.raft.configuration import NO_MEMBERS, Configuration, GroupMember, configuration_of
+from services.consensus.raft.model import MILLISECOND, NOBODY, Role, StoreHealth
+from services.consensus.raft.outputs import CoreStatus, LeaderLease, PeerProgress, ReplicationState
+from services.consensus.raft.status import (
+    Blocker,
+    Circumstances,
+    blockers,
+    configuration_warnings,
+    lag,
+    spare,
+    warnings,
+)
 
 E = 300 * MILLISECOND
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from services.consensus.commands import AdoptRecovery, CloseRecovery, GrantLease, NoteStop, RegisterRecovery
 from services.consensus.errors import RecoveryUnknown, TooManyStops
-from services.consensus.journal import MAX_CLOSED, MAX_STOPS
-from services.consensus.lease_table import Lease
-from services.consensus.recovery_record import Recovery, Stop
-from services.consensus.rows import STOPS
+from services.consensus.state.commands import AdoptRecovery, CloseRecovery, GrantLease, NoteStop, RegisterRecovery
+from services.consensus.state.journal import MAX_CLOSED, MAX_STOPS
+from services.consensus.state.lease_table import Lease
+from services.consensus.state.recovery_record import Recovery, Stop
+from services.consensus.state.rows import STOPS
 from services.shared.runtime.errors import InvalidField
 from tests.support.machine_script import GRANT, Script
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.consensus.model import MILLISECOND, StoreHealth
 from services.consensus.ports import Broken, Probed, Report, Trouble, Written
+from services.consensus.raft.model import MILLISECOND, StoreHealth
 from services.consensus.store_health import StoreWatch
 
 SLOW = 250 * MILLISECOND

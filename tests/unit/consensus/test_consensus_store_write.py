@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.consensus.machine import Mark
-from services.consensus.model import Entry, EntryKind, HardState, LogMark
-from services.consensus.rows import LEASES, put
+from services.consensus.raft.model import Entry, EntryKind, HardState, LogMark
+from services.consensus.state.machine import Mark
+from services.consensus.state.rows import LEASES, put
 from services.consensus.store_write import Install, StoreWrite, merge_writes
 
 

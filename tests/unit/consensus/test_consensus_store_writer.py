@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from services.consensus.machine import Mark
-from services.consensus.model import StoreHealth
 from services.consensus.ports import (
     Broken,
     Probed,
@@ -25,8 +23,10 @@ from services.consensus.ports import (
     Trouble,
     Written,
 )
+from services.consensus.raft.model import StoreHealth
+from services.consensus.state.machine import Mark
+from services.consensus.store.writer import StoreWriter
 from services.consensus.store_write import Install, StoreWrite
-from services.consensus.store_writer import StoreWriter
 
 
 class ScriptedStore:

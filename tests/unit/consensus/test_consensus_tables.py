@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from services.consensus import migrations, tables
-from services.consensus.machine import Machine
-from services.consensus.rows import SHAPES
+from services.consensus.state.machine import Machine
+from services.consensus.state.rows import SHAPES
+from services.consensus.store import migrations, tables
 
 
 def test_every_table_of_the_machine_has_the_columns_of_its_rows() -> None:

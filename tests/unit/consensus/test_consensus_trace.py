@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from services.consensus.configuration import GroupMember, MemberKind, configuration_of, encode_configuration
-from services.consensus.model import BootState, Entry, EntryKind, HardState, LogMark, Role
-from services.consensus.outputs import LeaderLease, Leadership, Output, PersistBatch
-from services.consensus.trace import Trace
+from services.consensus.raft.configuration import GroupMember, MemberKind, configuration_of, encode_configuration
+from services.consensus.raft.model import BootState, Entry, EntryKind, HardState, LogMark, Role
+from services.consensus.raft.outputs import LeaderLease, Leadership, Output, PersistBatch
+from services.consensus.raft.trace import Trace
 from tests.proof.member_trace import Line
 from tests.proof.trace_check import check_traces, read_trace
 

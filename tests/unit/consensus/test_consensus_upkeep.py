@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.consensus.sessions import Session
+from services.consensus.state.sessions import Session
 from services.consensus.upkeep import SilentSessions
 
 TTL = 3_000

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.consensus.clock_rate import ClockRate, Reading
+from services.consensus.raft.clock_rate import ClockRate, Reading
 
 MILLISECOND = 1_000_000
 SECOND = 1_000 * MILLISECOND

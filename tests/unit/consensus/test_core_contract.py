@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from services.consensus.core import RaftCore
-from services.consensus.events import Applied, Persisted, Proposed, Received, StoreHealthChanged, Tick
-from services.consensus.messages import AppendRequest, Heartbeat
-from services.consensus.model import (
+from services.consensus.raft.core import RaftCore
+from services.consensus.raft.events import Applied, Persisted, Proposed, Received, StoreHealthChanged, Tick
+from services.consensus.raft.messages import AppendRequest, Heartbeat
+from services.consensus.raft.model import (
     MILLISECOND,
     BootState,
     CoreSettings,
@@ -20,7 +20,7 @@ from services.consensus.model import (
     Role,
     StoreHealth,
 )
-from services.consensus.outputs import Output, ProposalOutcome, ProposalResult
+from services.consensus.raft.outputs import Output, ProposalOutcome, ProposalResult
 from tests.support.raft import group_of
 
 SETTINGS = CoreSettings(1)

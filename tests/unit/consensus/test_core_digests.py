@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.consensus.digests import KEPT, DigestPoll, OwnDigests
+from services.consensus.raft.digests import KEPT, DigestPoll, OwnDigests
 
 LEADER, VOTERS = 1, (1, 2, 3, 4, 5)
 

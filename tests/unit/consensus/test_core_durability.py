@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from services.consensus.durability import Durability
-from services.consensus.events import Persisted
-from services.consensus.log import Log
-from services.consensus.model import Entry, EntryKind, HardState, InvariantViolated, LogMark
-from services.consensus.outputs import PersistBatch
+from services.consensus.raft.durability import Durability
+from services.consensus.raft.events import Persisted
+from services.consensus.raft.log import Log
+from services.consensus.raft.model import Entry, EntryKind, HardState, InvariantViolated, LogMark
+from services.consensus.raft.outputs import PersistBatch
 
 
 def _entries(first: int, *terms: int) -> list[Entry]:

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.consensus.core import RaftCore
-from services.consensus.events import Persisted, Received
-from services.consensus.messages import AppendAck, AppendReject, AppendRequest
-from services.consensus.model import (
+from services.consensus.raft.core import RaftCore
+from services.consensus.raft.events import Persisted, Received
+from services.consensus.raft.messages import AppendAck, AppendReject, AppendRequest
+from services.consensus.raft.model import (
     BootState,
     CoreSettings,
     Entry,

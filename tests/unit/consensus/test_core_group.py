@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from services.consensus.configuration import Configuration, GroupMember, MemberKind, configuration_of
-from services.consensus.core import RaftCore
-from services.consensus.events import (
+from services.consensus.raft.configuration import Configuration, GroupMember, MemberKind, configuration_of
+from services.consensus.raft.core import RaftCore
+from services.consensus.raft.events import (
     Applied,
     LocalReadiness,
     MemberChangeRequested,
@@ -23,8 +23,8 @@ from services.consensus.events import (
     TimingChanged,
     TransferRequested,
 )
-from services.consensus.member import Member
-from services.consensus.messages import (
+from services.consensus.raft.member import Member
+from services.consensus.raft.messages import (
     AppendAck,
     AppendReject,
     AppendRequest,
@@ -37,9 +37,9 @@ from services.consensus.messages import (
     VoteRequest,
     VoteResponse,
 )
-from services.consensus.model import MILLISECOND, BootState, CoreSettings, HardState, Role, StoreHealth
-from services.consensus.outputs import ChangeBlocker, Output, ProposalOutcome, TransferOutcome
-from services.consensus.replication import Replication
+from services.consensus.raft.model import MILLISECOND, BootState, CoreSettings, HardState, Role, StoreHealth
+from services.consensus.raft.outputs import ChangeBlocker, Output, ProposalOutcome, TransferOutcome
+from services.consensus.raft.replication import Replication
 from tests.support.raft import group_of
 
 SETTINGS = CoreSettings(1)

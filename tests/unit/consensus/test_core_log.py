@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.consensus.log import ENTRY_OVERHEAD, Log
-from services.consensus.model import Entry, EntryKind, InvariantViolated, LogMark
-from services.consensus.quorum import majority, reached_by
-from services.consensus.randomness import SplitMix64
+from services.consensus.raft.log import ENTRY_OVERHEAD, Log
+from services.consensus.raft.model import Entry, EntryKind, InvariantViolated, LogMark
+from services.consensus.raft.quorum import majority, reached_by
+from services.consensus.raft.randomness import SplitMix64
 
 terms = st.lists(st.integers(1, 5), max_size=12).map(sorted)
 

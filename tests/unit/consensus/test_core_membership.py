@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.consensus.configuration import (
+from services.consensus.raft.configuration import (
     Configuration,
     GroupMember,
     MemberKind,
@@ -17,10 +17,10 @@ from services.consensus.configuration import (
     decode_configuration,
     encode_configuration,
 )
-from services.consensus.events import AddLearner, MemberChange, PromoteMember, RemoveMember, UpdateMember
-from services.consensus.membership import Configurations, GroupView, changed, judge_change
-from services.consensus.model import Entry, EntryKind, InvariantViolated
-from services.consensus.outputs import ChangeBlocker
+from services.consensus.raft.events import AddLearner, MemberChange, PromoteMember, RemoveMember, UpdateMember
+from services.consensus.raft.membership import Configurations, GroupView, changed, judge_change
+from services.consensus.raft.model import Entry, EntryKind, InvariantViolated
+from services.consensus.raft.outputs import ChangeBlocker
 from tests.support.raft import group_of
 
 

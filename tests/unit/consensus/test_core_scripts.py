@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from services.consensus.core import RaftCore
-from services.consensus.model import BootState, CoreSettings
+from services.consensus.raft.core import RaftCore
+from services.consensus.raft.model import BootState, CoreSettings
 from tests.simulation.defects import Defect, DefectiveCore, waits_for_disk
 from tests.unit.consensus.core_script import Script, parse, run_block
 

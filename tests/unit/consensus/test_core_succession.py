@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from services.consensus.configuration import GroupMember, MemberKind, configuration_of
-from services.consensus.model import MILLISECOND, Role, StoreHealth
-from services.consensus.outputs import CoreStatus, LeaderLease, PeerProgress, ReplicationState
-from services.consensus.succession import PAUSE_NS, Handover, HandoverReason, Succession, fit_successors
+from services.consensus.raft.configuration import GroupMember, MemberKind, configuration_of
+from services.consensus.raft.model import MILLISECOND, Role, StoreHealth
+from services.consensus.raft.outputs import CoreStatus, LeaderLease, PeerProgress, ReplicationState
+from services.consensus.raft.succession import PAUSE_NS, Handover, HandoverReason, Succession, fit_successors
 
 SECOND = 1_000 * MILLISECOND
 NOW = 1_000 * SECOND

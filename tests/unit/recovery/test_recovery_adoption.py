@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from services.consensus.commands import AdoptRecovery, Phase, RecordSteps
 from services.consensus.errors import HoldOpen, MemberDoesNotLead, RecoveryClosed
+from services.consensus.state.commands import AdoptRecovery, Phase, RecordSteps
 from services.recovery.model import RecoveryState, Step, StepKind, StepState
 from services.recovery.ports import JournalRefused
 from services.shared.runtime.clock import boottime_ns

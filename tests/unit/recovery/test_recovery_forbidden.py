@@ -6,8 +6,8 @@ from typing import Final
 
 import pytest
 
-from services.consensus.commands import Command
-from services.consensus.registry.commands import BeginDowntime, EndDowntime, SetSetting
+from services.consensus.state.commands import Command
+from services.consensus.state.registry.commands import BeginDowntime, EndDowntime, SetSetting
 from services.recovery.forbidden import forbidden_by
 from services.recovery.model import Blocker, RecoveryState
 from tests.support.eventually import eventually

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from services.consensus.registry.commands import DeletePolicy, EndDue, SetPolicy
-from services.consensus.registry.policy import LossRule, Mode, Policy, WithoutObservers
-from services.consensus.registry_errors import Contradiction
+from services.consensus.state.registry.commands import DeletePolicy, EndDue, SetPolicy
+from services.consensus.state.registry.policy import LossRule, Mode, Policy, WithoutObservers
+from services.consensus.state.registry_errors import Contradiction
 from tests.support.machine_script import Script, origin
 
 FLEET, SHOP, DB1 = "fleet", "cluster:c1", "instance:db1:3306"

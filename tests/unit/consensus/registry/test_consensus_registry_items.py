@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from services.consensus.commands import Command, PublishPrimary
-from services.consensus.directory import Primary
-from services.consensus.registry.cluster_name import ClusterName
-from services.consensus.registry.commands import (
+from services.consensus.state.commands import Command, PublishPrimary
+from services.consensus.state.directory import Primary
+from services.consensus.state.registry.cluster_name import ClusterName
+from services.consensus.state.registry.commands import (
     BeginDowntime,
     BeginMaintenance,
     DeleteClusterName,
@@ -26,17 +26,17 @@ from services.consensus.registry.commands import (
     SetSetting,
     SetTag,
 )
-from services.consensus.registry.downtime import MAX_SPAN_MS, Downtime
-from services.consensus.registry.item_table import ItemTable
-from services.consensus.registry.maintenance import Maintenance
-from services.consensus.registry.origin import Written
-from services.consensus.registry.pool import Pool
-from services.consensus.registry.promotion_rule import PromotionRule, Rule
-from services.consensus.registry.registry import MAX_ENDED
-from services.consensus.registry.setting import Setting
-from services.consensus.registry.tag import Tag
-from services.consensus.registry_errors import AliasTaken, Contradiction, ItemUnknown, MaintenanceHeld
-from services.consensus.rows import DOWNTIMES
+from services.consensus.state.registry.downtime import MAX_SPAN_MS, Downtime
+from services.consensus.state.registry.item_table import ItemTable
+from services.consensus.state.registry.maintenance import Maintenance
+from services.consensus.state.registry.origin import Written
+from services.consensus.state.registry.pool import Pool
+from services.consensus.state.registry.promotion_rule import PromotionRule, Rule
+from services.consensus.state.registry.registry import MAX_ENDED
+from services.consensus.state.registry.setting import Setting
+from services.consensus.state.registry.tag import Tag
+from services.consensus.state.registry_errors import AliasTaken, Contradiction, ItemUnknown, MaintenanceHeld
+from services.consensus.state.rows import DOWNTIMES
 from tests.support.machine_script import GRANT, Script, origin
 
 NOW_MS = 1_000_000

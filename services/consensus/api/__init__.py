@@ -1,0 +1,1 @@
+"""What callers see: the servicers, and the values of consensus as proto messages."""

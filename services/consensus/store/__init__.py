@@ -1,0 +1,1 @@
+"""One member's database: identity, vote, log and state tables in SQLite or MySQL."""

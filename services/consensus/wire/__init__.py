@@ -1,0 +1,1 @@
+"""What members say to each other over gRPC: streams, snapshots, forwarded calls."""
