@@ -176,9 +176,9 @@ async def test_follower_that_was_away_goes_on_from_a_snapshot() -> None:
         away.cut = False
         await eventually(lambda: bool(away.installs), within=10)
         await _grant(await _leader(members), range(60, 63))
+        await eventually(lambda: len(away.loop.machine.leases.live()) == 63, within=10)
         leader = await _leader(members)
         await eventually(lambda: away.state() == leader.state(), within=10)
-        assert len(away.loop.machine.leases.live()) == 63
 
 
 async def test_log_behind_a_snapshot_in_transit_is_kept() -> None:
