@@ -93,7 +93,7 @@ class ModelStore:
         else:
             self.entries.clear()
         self.log_mark = mark
-        self.mark = replace(install.mark)
+        self.mark = install.mark
         self.rows.replace(install.tables, keep_others=self.keeps_old_rows)
 
     def _compact(self) -> None:

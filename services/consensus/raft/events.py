@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from services.consensus.raft.configuration import Configuration, GroupMember
 from services.consensus.raft.messages import Message
 from services.consensus.raft.model import LogMark, StoreHealth
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(Struct, frozen=True):
     """Time passed. Sent about every 10 ms; the number of ticks means nothing (T3)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(Struct, frozen=True):
     """A message of another member arrived."""
 
     message: Message
 
 
-@dataclass(frozen=True, slots=True)
-class Proposed:
+class Proposed(Struct, frozen=True):
     """Commands to append, in order and without others between them; answered by one `ProposalResult` or two.
 
     Attributes:
@@ -36,8 +33,7 @@ class Proposed:
     waiter: int
 
 
-@dataclass(frozen=True, slots=True)
-class Persisted:
+class Persisted(Struct, frozen=True):
     """All persist batches up to `number` are durable. The other two repeat that batch's fields (C2)."""
 
     number: int
@@ -45,57 +41,49 @@ class Persisted:
     last_term: int
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(Struct, frozen=True):
     """The state machine is at `index` now; never beyond what `Output.committed` gave out."""
 
     index: int
 
 
-@dataclass(frozen=True, slots=True)
-class ReadRequested:
+class ReadRequested(Struct, frozen=True):
     """A linearizable read (12), answered by a `ReadResult`. Its step's `now` is read after the request arrived."""
 
     waiter: int
 
 
-@dataclass(frozen=True, slots=True)
-class StoreHealthChanged:
+class StoreHealthChanged(Struct, frozen=True):
     """The store's health, told at each change (8.6). It becomes usable again only after the probe writes of 8.6."""
 
     health: StoreHealth
 
 
-@dataclass(frozen=True, slots=True)
-class PeerUnreachable:
+class PeerUnreachable(Struct, frozen=True):
     """The connection to a member broke (W3); says nothing about whether it lives."""
 
     member_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class AddLearner:
+class AddLearner(Struct, frozen=True):
     """Take a member in; it votes once promoted (M3)."""
 
     member: GroupMember
 
 
-@dataclass(frozen=True, slots=True)
-class PromoteMember:
+class PromoteMember(Struct, frozen=True):
     """Make a learner that has caught up a voter (M3)."""
 
     member_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveMember:
+class RemoveMember(Struct, frozen=True):
     """Take a member out; a leader never itself (M5)."""
 
     member_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class UpdateMember:
+class UpdateMember(Struct, frozen=True):
     """Change what is known of a member: names, endpoints, site, preference, incarnation; never its kind."""
 
     member: GroupMember
@@ -104,8 +92,7 @@ class UpdateMember:
 MemberChange = AddLearner | PromoteMember | RemoveMember | UpdateMember
 
 
-@dataclass(frozen=True, slots=True)
-class MemberChangeRequested:
+class MemberChangeRequested(Struct, frozen=True):
     """Asks the leader to change the group; answered like a proposal, or REFUSED with a blocker (M2, M5, M6).
 
     Attributes:
@@ -121,8 +108,7 @@ class MemberChangeRequested:
     force: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class TransferRequested:
+class TransferRequested(Struct, frozen=True):
     """Asks the leader to hand over (8.1); answered by a `TransferResult`.
 
     Attributes:
@@ -140,38 +126,33 @@ class TransferRequested:
     hold_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Drained:
+class Drained(Struct, frozen=True):
     """No lease holder has a running step any more (8.1 b), or one whose intent is proposed. Said while draining.
 
     From then on no proposals are taken, so that nobody can begin another step under this leader.
     """
 
 
-@dataclass(frozen=True, slots=True)
-class LocalReadiness:
+class LocalReadiness(Struct, frozen=True):
     """Whether this node's recovery keeps its session alive (8.3)."""
 
     ready: bool
 
 
-@dataclass(frozen=True, slots=True)
-class StateDigest:
+class StateDigest(Struct, frozen=True):
     """The state machine's digest at a multiple of 256 it has just applied (A4)."""
 
     index: int
     digest: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class QuarantineChanged:
+class QuarantineChanged(Struct, frozen=True):
     """The app found a reason to distrust the store, or an operator cleared it: empty = trusted (14.6)."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class TimingChanged:
+class TimingChanged(Struct, frozen=True):
     """New group settings are in force from the applied index on (18.5). Durations in nanoseconds."""
 
     heartbeat: int
@@ -180,15 +161,13 @@ class TimingChanged:
     clock_drift_ppm: int
 
 
-@dataclass(frozen=True, slots=True)
-class Compacted:
+class Compacted(Struct, frozen=True):
     """The store shall forget the log up to `index`, which is applied; the core forgets it at once (N1)."""
 
     index: int
 
 
-@dataclass(frozen=True, slots=True)
-class SnapshotReceived:
+class SnapshotReceived(Struct, frozen=True):
     """A checked snapshot is at hand. The core installs it with a persist batch, or lets it be (N4, N5).
 
     Attributes:
@@ -204,8 +183,7 @@ class SnapshotReceived:
     configuration_index: int
 
 
-@dataclass(frozen=True, slots=True)
-class SnapshotSent:
+class SnapshotSent(Struct, frozen=True):
     """A transfer to a peer ended; `delivered` means that the peer has it installed, or did not need it."""
 
     member_id: int

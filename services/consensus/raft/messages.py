@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from services.consensus.raft.model import Entry, StoreHealth
 
@@ -30,8 +31,7 @@ class VoteRefusal(Enum):
     """8.6: the asked member cannot write."""
 
 
-@dataclass(frozen=True, slots=True)
-class PreVoteRequest:
+class PreVoteRequest(Struct, frozen=True):
     """Asks whether an election could be won (E1); changes nothing at the receiver. `term` is the sender's term + 1."""
 
     sender: int
@@ -40,8 +40,7 @@ class PreVoteRequest:
     last_term: int
 
 
-@dataclass(frozen=True, slots=True)
-class PreVoteResponse:
+class PreVoteResponse(Struct, frozen=True):
     """Answers a pre-vote. `term` is the requested one when granted, else the own (E5); `request_term` always echoes."""
 
     sender: int
@@ -50,8 +49,7 @@ class PreVoteResponse:
     refusal: VoteRefusal
 
 
-@dataclass(frozen=True, slots=True)
-class VoteRequest:
+class VoteRequest(Struct, frozen=True):
     """Asks for the vote of `term`; leaves only when the sender's own vote is durable (C1).
 
     Attributes:
@@ -65,8 +63,7 @@ class VoteRequest:
     transfer_term: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class VoteResponse:
+class VoteResponse(Struct, frozen=True):
     """Answers a vote request; `term` is the sender's own, `request_term` echoes. A grant is durable (C1)."""
 
     sender: int
@@ -75,8 +72,7 @@ class VoteResponse:
     refusal: VoteRefusal
 
 
-@dataclass(frozen=True, slots=True)
-class AppendRequest:
+class AppendRequest(Struct, frozen=True):
     """Entries after (prev_index, prev_term), at most `max_append_bytes` of data; may be empty to probe.
 
     Attributes:
@@ -95,8 +91,7 @@ class AppendRequest:
     promise_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class AppendAck:
+class AppendAck(Struct, frozen=True):
     """The sender's log matches the leader's up to `match_index`, durably (R3). A newer one replaces an unsent older."""
 
     sender: int
@@ -106,8 +101,7 @@ class AppendAck:
     promise_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class AppendReject:
+class AppendReject(Struct, frozen=True):
     """Refuses an Append: wrong place in the log (R4), or a lower term (E6; then `promise_ns` is 0).
 
     Attributes:
@@ -127,8 +121,7 @@ class AppendReject:
     installing: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Heartbeat:
+class Heartbeat(Struct, frozen=True):
     """Sent every H, independent of disk and data (R7). A newer one replaces an unsent older.
 
     Attributes:
@@ -148,8 +141,7 @@ class Heartbeat:
     digest: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class HeartbeatAck:
+class HeartbeatAck(Struct, frozen=True):
     """Answers a heartbeat, echoing it; a refusal because of a lower term has `promise_ns` 0 and the higher term (E6).
 
     Attributes:
@@ -176,16 +168,14 @@ class HeartbeatAck:
     quarantined: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class TimeoutNow:
+class TimeoutNow(Struct, frozen=True):
     """The leader of `term` has surrendered and asks the receiver to campaign at once (8.1)."""
 
     sender: int
     term: int
 
 
-@dataclass(frozen=True, slots=True)
-class Removed:
+class Removed(Struct, frozen=True):
     """Tells a former member that the configuration at `configuration_index` does not have it any more (M7)."""
 
     sender: int

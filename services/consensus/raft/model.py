@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
+from msgspec import Struct
+
 from services.consensus.raft.configuration import NO_MEMBERS, Configuration
 
 MILLISECOND = 1_000_000
@@ -70,8 +72,7 @@ class StoreHealth(Enum):
         return self in (StoreHealth.OK, StoreHealth.SLOW)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One entry of the log.
 
     Attributes:

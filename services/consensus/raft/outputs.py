@@ -8,13 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from msgspec import Struct
+
 from services.consensus.raft.configuration import NO_MEMBERS, Configuration
 from services.consensus.raft.messages import Message
 from services.consensus.raft.model import START, Entry, HardState, LogMark, Role, StoreHealth
 
 
-@dataclass(frozen=True, slots=True)
-class PersistBatch:
+class PersistBatch(Struct, frozen=True):
     """One transaction of the store; batches are written in order of their number, which starts at 1 and has no gaps.
 
     Several may be written together; then only the last one is reported with `Persisted`.
@@ -41,8 +42,7 @@ class PersistBatch:
     compact_to: LogMark | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(Struct, frozen=True):
     """A message to send.
 
     Attributes:
@@ -96,8 +96,7 @@ class ProposalOutcome(Enum):
     """Was appended, then leadership was lost before commit (P5): may or may not happen."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProposalResult:
+class ProposalResult(Struct, frozen=True):
     """Tells a waiter what became of its proposal; APPENDED may be followed by UNKNOWN, everything else is final.
 
     Attributes:
@@ -126,8 +125,7 @@ class ReadOutcome(Enum):
     """It leads, but its NOOP is not applied yet (E12); try again soon."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReadResult:
+class ReadResult(Struct, frozen=True):
     """Answers a `ReadRequested`."""
 
     waiter: int
@@ -157,8 +155,7 @@ class TransferOutcome(Enum):
     """Leadership was lost on the way for another reason."""
 
 
-@dataclass(frozen=True, slots=True)
-class TransferResult:
+class TransferResult(Struct, frozen=True):
     """Answers a `TransferRequested`.
 
     Attributes:
@@ -170,8 +167,7 @@ class TransferResult:
     leader: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class LeaderLease:
+class LeaderLease(Struct, frozen=True):
     """How long this member may rely on being the only leader (7). Compare with the clock at the moment of use (L1).
 
     Attributes:
@@ -189,8 +185,7 @@ class LeaderLease:
         return now < self.valid_until
 
 
-@dataclass(frozen=True, slots=True)
-class Leadership:
+class Leadership(Struct, frozen=True):
     """Role, term and known leader of a member; `leader` is `NOBODY` when none is known."""
 
     role: Role
@@ -198,8 +193,7 @@ class Leadership:
     leader: int
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(Struct, frozen=True):
     """What follows from the events since the last output. Carried out in the order of the fields.
 
     Attributes:

@@ -6,48 +6,21 @@ kind or version it does not know must halt before it applies it (A3).
 
 from __future__ import annotations
 
-import binascii
-import json
-from dataclasses import dataclass, fields
 from enum import IntEnum
-from typing import Any, Final
+from typing import Final
+
+import msgspec
+from msgspec import Struct
 
 from services.consensus.state.group_commands import (
-    BeginReplacement,
-    CancelReplacement,
-    CloseSession,
-    ExpireSession,
     GroupCommand,
-    OpenSession,
-    RaiseGroupVersion,
     SessionCommand,
-    SetGroupSettings,
-    TouchSession,
 )
+from services.consensus.state.log_command import LogCommand
 from services.consensus.state.registry.commands import (
-    BeginDowntime,
-    BeginMaintenance,
-    DeleteClusterName,
-    DeletePolicy,
-    DeletePool,
-    DeletePromotionRule,
-    DeleteSetting,
-    DeleteTag,
-    EndDowntime,
     EndDue,
-    EndMaintenance,
     RegistryCommand,
-    SetClusterName,
-    SetPolicy,
-    SetPool,
-    SetPromotionRule,
-    SetSetting,
-    SetTag,
 )
-from services.consensus.state.registry.origin import Origin
-
-VERSION: Final = 1
-"""Form of the commands below; a command that came with a later group version says so in `_VERSIONS`."""
 
 
 class UnknownCommand(Exception):
@@ -63,8 +36,7 @@ class Phase(IntEnum):
     UNKNOWN = 4
 
 
-@dataclass(frozen=True, slots=True)
-class GrantLease:
+class GrantLease(LogCommand, frozen=True):
     """Give a lease to a session beside a member (F1)."""
 
     name: str
@@ -72,8 +44,7 @@ class GrantLease:
     session_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class ReleaseLease:
+class ReleaseLease(LogCommand, frozen=True):
     """Give a lease back."""
 
     name: str
@@ -81,16 +52,14 @@ class ReleaseLease:
     fencing_token: int
 
 
-@dataclass(frozen=True, slots=True)
-class ExpireLease:
+class ExpireLease(LogCommand, frozen=True):
     """End the lease of a silent session (F3); overtaken by a newer grant it does nothing."""
 
     name: str
     fencing_token: int
 
 
-@dataclass(frozen=True, slots=True)
-class StepWrite:
+class StepWrite(Struct, frozen=True):
     """One step as a command writes it.
 
     Attributes:
@@ -105,8 +74,7 @@ class StepWrite:
     instance: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RegisterRecovery:
+class RegisterRecovery(LogCommand, frozen=True):
     """Open a recovery (F7), with its first steps.
 
     Attributes:
@@ -126,16 +94,14 @@ class RegisterRecovery:
     policy_revision: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class AdoptRecovery:
+class AdoptRecovery(LogCommand, frozen=True):
     """Take over an open recovery with a newer token (F10)."""
 
     recovery_id: str
     fencing_token: int
 
 
-@dataclass(frozen=True, slots=True)
-class RecordSteps:
+class RecordSteps(LogCommand, frozen=True):
     """Write steps of a recovery, all or none (F6). Empty `recovery_data` leaves the record's data alone."""
 
     recovery_id: str
@@ -144,8 +110,7 @@ class RecordSteps:
     recovery_data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class CloseRecovery:
+class CloseRecovery(LogCommand, frozen=True):
     """End a recovery."""
 
     recovery_id: str
@@ -154,8 +119,7 @@ class CloseRecovery:
     successful: bool
 
 
-@dataclass(frozen=True, slots=True)
-class NoteStop:
+class NoteStop(LogCommand, frozen=True):
     """Note that an executor stopped within a step because its lease was gone (F8).
 
     Attributes:
@@ -172,8 +136,7 @@ class NoteStop:
     stop_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class PublishPrimary:
+class PublishPrimary(LogCommand, frozen=True):
     """Write the primary of a cluster; empty `recovery_id`: found as it is."""
 
     request_id: str
@@ -202,59 +165,13 @@ Command = (
     | GroupCommand
 )
 
-_KINDS: Final[dict[str, type[Command]]] = {
-    "grant_lease": GrantLease,
-    "release_lease": ReleaseLease,
-    "expire_lease": ExpireLease,
-    "register_recovery": RegisterRecovery,
-    "adopt_recovery": AdoptRecovery,
-    "record_steps": RecordSteps,
-    "close_recovery": CloseRecovery,
-    "note_stop": NoteStop,
-    "publish_primary": PublishPrimary,
-    "begin_downtime": BeginDowntime,
-    "end_downtime": EndDowntime,
-    "begin_maintenance": BeginMaintenance,
-    "end_maintenance": EndMaintenance,
-    "set_promotion_rule": SetPromotionRule,
-    "delete_promotion_rule": DeletePromotionRule,
-    "set_tag": SetTag,
-    "delete_tag": DeleteTag,
-    "set_pool": SetPool,
-    "delete_pool": DeletePool,
-    "set_cluster_name": SetClusterName,
-    "delete_cluster_name": DeleteClusterName,
-    "set_policy": SetPolicy,
-    "delete_policy": DeletePolicy,
-    "set_setting": SetSetting,
-    "delete_setting": DeleteSetting,
-    "end_due": EndDue,
-    "open_session": OpenSession,
-    "touch_session": TouchSession,
-    "close_session": CloseSession,
-    "expire_session": ExpireSession,
-    "set_group_settings": SetGroupSettings,
-    "raise_group_version": RaiseGroupVersion,
-    "begin_replacement": BeginReplacement,
-    "cancel_replacement": CancelReplacement,
-}
-_NAMES: Final = {kind: name for name, kind in _KINDS.items()}
-_FIELDS: Final = {kind: tuple(field.name for field in fields(kind)) for kind in _NAMES}
-_VALUE_FIELDS: Final = {kind: tuple(field.name for field in fields(kind)) for kind in (StepWrite, Origin)}
-_VERSIONS: Final[dict[type[Command], int]] = {}
-"""Group version that brought a command, where it is not the first (18.4)."""
-
-
-def version_of(command: Command) -> int:
-    """Return the group version a command needs; a member must not apply it under an older one (A3)."""
-    return _VERSIONS.get(type(command), VERSION)
+_ENCODER: Final = msgspec.json.Encoder(order="sorted")
+_DECODER: Final[msgspec.json.Decoder[Command]] = msgspec.json.Decoder(Command)
 
 
 def encode_command(command: Command) -> bytes:
     """Return the command as it goes into the log."""
-    document = {name: getattr(command, name) for name in _FIELDS[type(command)]}
-    document |= {"kind": _NAMES[type(command)], "version": version_of(command)}
-    return _ENCODER.encode(document).encode("ascii")
+    return _ENCODER.encode(command)
 
 
 def decode_command(data: bytes) -> Command:
@@ -264,33 +181,6 @@ def decode_command(data: bytes) -> Command:
         UnknownCommand: Not a command, or one of a newer version.
     """
     try:
-        document: dict[str, Any] = _DECODER.decode(data.decode("ascii"))
-        kind_name, version = document.pop("kind"), document.pop("version")
-        kind = _KINDS.get(kind_name)
-        if kind is None or version != _VERSIONS.get(kind, VERSION):
-            raise UnknownCommand(f"command {kind_name!r} of version {version!r}")
-        arguments: dict[str, Any] = {
-            name: tuple(each) if isinstance(each, list) else each for name, each in document.items()
-        }
-        return kind(**arguments)
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
-        raise UnknownCommand("entry is not a command of this version") from error
-
-
-def _encode_value(value: bytes | StepWrite | Origin) -> dict[str, object]:
-    if isinstance(value, bytes):
-        return {"bytes": binascii.b2a_base64(value, newline=False).decode("ascii")}
-    return {name: getattr(value, name) for name in _VALUE_FIELDS[type(value)]}
-
-
-def _decode_value(document: dict[str, Any]) -> object:
-    if "kind" in document:
-        return document
-    if "bytes" in document and len(document) == 1:
-        return binascii.a2b_base64(document["bytes"], strict_mode=True)
-    return StepWrite(**document) if "phase" in document else Origin(**document)
-
-
-# Made once: `json.dumps` and `json.loads` with arguments make one for each call.
-_ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=_encode_value)
-_DECODER: Final = json.JSONDecoder(object_hook=_decode_value)
+        return _DECODER.decode(data)
+    except msgspec.MsgspecError as error:
+        raise UnknownCommand(f"entry is not a command of this version: {error}") from error

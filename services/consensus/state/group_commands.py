@@ -2,43 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from services.consensus.state.log_command import LogCommand
 from services.consensus.state.registry.origin import Origin
 
 
-@dataclass(frozen=True, slots=True)
-class OpenSession:
+class OpenSession(LogCommand, frozen=True):
     """Open a session for the origin's owner (P3)."""
 
     origin: Origin
 
 
-@dataclass(frozen=True, slots=True)
-class TouchSession:
+class TouchSession(LogCommand, frozen=True):
     """Say that a session lives, and which answers it has."""
 
     session_id: int
     acked_below: int
 
 
-@dataclass(frozen=True, slots=True)
-class CloseSession:
+class CloseSession(LogCommand, frozen=True):
     """End a session."""
 
     session_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class ExpireSession:
+class ExpireSession(LogCommand, frozen=True):
     """End a silent session; heard since entry `last_index` it stays."""
 
     session_id: int
     last_index: int
 
 
-@dataclass(frozen=True, slots=True)
-class SetGroupSettings:
+class SetGroupSettings(LogCommand, frozen=True):
     """Replace the settings that all members share (18.5); durations in nanoseconds."""
 
     origin: Origin
@@ -48,15 +42,13 @@ class SetGroupSettings:
     clock_drift_ppm: int
 
 
-@dataclass(frozen=True, slots=True)
-class RaiseGroupVersion:
+class RaiseGroupVersion(LogCommand, frozen=True):
     """Have the group speak a newer version; the leader has asked every voter (18.4)."""
 
     group_version: int
 
 
-@dataclass(frozen=True, slots=True)
-class BeginReplacement:
+class BeginReplacement(LogCommand, frozen=True):
     """Replace a member by another (M4). `new_member` is what `encode_member` makes."""
 
     replacement_id: str
@@ -64,8 +56,7 @@ class BeginReplacement:
     new_member: str
 
 
-@dataclass(frozen=True, slots=True)
-class CancelReplacement:
+class CancelReplacement(LogCommand, frozen=True):
     """End a replacement before the old member is to be removed."""
 
     replacement_id: str

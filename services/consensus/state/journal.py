@@ -15,8 +15,9 @@ follows from it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from services.consensus.errors import (
     AntiFlapping,

@@ -10,8 +10,10 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from services.consensus.raft.configuration import NO_MEMBERS, Configuration, encode_configuration
 from services.consensus.state.commands import (
@@ -26,7 +28,6 @@ from services.consensus.state.commands import (
     RegisterRecovery,
     ReleaseLease,
     UnknownCommand,
-    version_of,
 )
 from services.consensus.state.directory import Directory, Primary
 from services.consensus.state.group_commands import (
@@ -72,8 +73,7 @@ Result = (
 """What an entry answers: what it wrote or took away, a log index, the group's version, a refusal, or nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(Struct, frozen=True):
     """Where a machine stands; on disk in one transaction with its rows (S4).
 
     Attributes:
@@ -93,12 +93,14 @@ class Mark:
     configuration_index: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(Struct, frozen=True):
     """Effect and answer of one entry."""
 
     changes: tuple[Change, ...]
     result: Result
+
+
+_NOTHING: Final = Mark()
 
 
 class Machine:
@@ -106,7 +108,7 @@ class Machine:
 
     def __init__(
         self,
-        mark: Mark = Mark(),
+        mark: Mark = _NOTHING,
         tables: Mapping[str, Iterable[Row]] | None = None,
         *,
         max_group_version: int = MAX_GROUP_VERSION,
@@ -188,8 +190,8 @@ class Machine:
     def _require_spoken(self, command: Command | None) -> None:
         if command is None:
             return
-        if version_of(command) > self.group.version:
-            raise UnknownCommand(f"a command of version {version_of(command)}, the group speaks {self.group.version}")
+        if command.version > self.group.version:
+            raise UnknownCommand(f"a command of version {command.version}, the group speaks {self.group.version}")
         if isinstance(command, RaiseGroupVersion) and command.group_version > self._max_group_version:
             raise UnknownCommand(f"the group speaks version {command.group_version} from here on: upgrade this member")
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from services.consensus.state.commands import Phase
 from services.consensus.state.rows import Row
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One step of a recovery. Times are Unix milliseconds of machine time (T4); `end_ms` None = has not ended.
 
     Attributes:
@@ -64,8 +65,7 @@ class Step:
         return cls(number, Phase(phase), token, hold_ms, data, intent_ms, end_ms, log_index, instance)
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(Struct, frozen=True):
     """An executor stopped within a step because its lease was gone (F8).
 
     Attributes:
@@ -95,8 +95,7 @@ class Stop:
         return cls(token, step, statement, bool(known), stop_ms, log_index)
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(Struct, frozen=True):
     """A statement that its executor may still be running, though nobody says that its lease lives (F5).
 
     Attributes:
@@ -117,8 +116,7 @@ class Hold:
     log_index: int
 
 
-@dataclass(frozen=True, slots=True)
-class Recovery:
+class Recovery(Struct, frozen=True):
     """A recovery as the journal holds it. Times are Unix milliseconds of machine time (T4).
 
     Attributes:

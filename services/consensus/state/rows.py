@@ -6,10 +6,12 @@ the digest, so two members with equal digests have equal tables.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, overload
+
+import msgspec
+from msgspec import Struct
 
 Value = int | str | bytes | None
 Row = tuple[Value, ...]
@@ -113,8 +115,7 @@ SHAPES: Final[dict[str, TableShape]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """One row that is new, different or gone.
 
     Attributes:
@@ -166,13 +167,7 @@ def delete(table: str, key: Row) -> Change:
 
 def canonical(changes: Iterable[Change]) -> bytes:
     """Return changes in the one form that goes into the digest (A4)."""
-    document = [(change.table, change.key, change.row) for change in changes]
-    return _CANONICAL.encode(document).encode("ascii")
+    return _CANONICAL.encode([(change.table, change.key, change.row) for change in changes])
 
 
-def _hexadecimal(value: bytes) -> str:
-    return value.hex()
-
-
-_CANONICAL: Final = json.JSONEncoder(default=_hexadecimal, separators=(",", ":"))
-"""Made once: `json.dumps` with arguments makes one for each call."""
+_CANONICAL: Final = msgspec.json.Encoder()

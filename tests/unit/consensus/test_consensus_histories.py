@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -220,6 +220,6 @@ def _under_newest_token(command: Command | Configuration | None, script: Script)
     """Most commands of a history show the newest token, or hardly any would take effect."""
     match command:
         case RegisterRecovery() | AdoptRecovery() | RecordSteps() | PublishPrimary() if command.fencing_token < 8:
-            return dataclasses.replace(command, fencing_token=max(1, script.machine.newest_token()))
+            return msgspec.structs.replace(command, fencing_token=max(1, script.machine.newest_token()))
         case _:
             return command

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from services.consensus.raft.configuration import Configuration, GroupMember, MemberKind, configuration_of
 from services.consensus.raft.core import RaftCore

@@ -5,13 +5,11 @@ A span counts from the machine time of the entry (T4), so that a repeated reques
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from services.consensus.state.log_command import LogCommand
 from services.consensus.state.registry.origin import Origin
 
 
-@dataclass(frozen=True, slots=True)
-class BeginDowntime:
+class BeginDowntime(LogCommand, frozen=True):
     """Leave an instance or a cluster alone for a time; replaces the downtime it has.
 
     Attributes:
@@ -28,16 +26,14 @@ class BeginDowntime:
     span_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class EndDowntime:
+class EndDowntime(LogCommand, frozen=True):
     """End a downtime before its time."""
 
     origin: Origin
     scope: str
 
 
-@dataclass(frozen=True, slots=True)
-class BeginMaintenance:
+class BeginMaintenance(LogCommand, frozen=True):
     """Take an instance or a cluster for exclusive work.
 
     Attributes:
@@ -50,8 +46,7 @@ class BeginMaintenance:
     maintenance_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class EndMaintenance:
+class EndMaintenance(LogCommand, frozen=True):
     """Let an instance or a cluster go. `maintenance_id` 0 = whoever has it."""
 
     origin: Origin
@@ -59,8 +54,7 @@ class EndMaintenance:
     maintenance_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class SetPromotionRule:
+class SetPromotionRule(LogCommand, frozen=True):
     """Say how an instance is to be treated when a successor is chosen. `span_ms` None = until deleted."""
 
     origin: Origin
@@ -69,16 +63,14 @@ class SetPromotionRule:
     span_ms: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class DeletePromotionRule:
+class DeletePromotionRule(LogCommand, frozen=True):
     """Forget an instance's rule."""
 
     origin: Origin
     instance: str
 
 
-@dataclass(frozen=True, slots=True)
-class SetTag:
+class SetTag(LogCommand, frozen=True):
     """Put a tag on an instance."""
 
     origin: Origin
@@ -87,8 +79,7 @@ class SetTag:
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteTag:
+class DeleteTag(LogCommand, frozen=True):
     """Take a tag off an instance."""
 
     origin: Origin
@@ -96,8 +87,7 @@ class DeleteTag:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class SetPool:
+class SetPool(LogCommand, frozen=True):
     """Say which instances a pool has; replaces what it had. `span_ms` None = until deleted."""
 
     origin: Origin
@@ -106,16 +96,14 @@ class SetPool:
     span_ms: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class DeletePool:
+class DeletePool(LogCommand, frozen=True):
     """Forget a pool."""
 
     origin: Origin
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class SetClusterName:
+class SetClusterName(LogCommand, frozen=True):
     """Name a cluster. Empty `domain` = it has none."""
 
     origin: Origin
@@ -124,16 +112,14 @@ class SetClusterName:
     domain: str
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteClusterName:
+class DeleteClusterName(LogCommand, frozen=True):
     """Forget a cluster's name."""
 
     origin: Origin
     cluster_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class SetPolicy:
+class SetPolicy(LogCommand, frozen=True):
     """Say what may be done in a scope; replaces the scope's policy. Empty and None = as the wider scope says.
 
     Attributes:
@@ -155,16 +141,14 @@ class SetPolicy:
     span_ms: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class DeletePolicy:
+class DeletePolicy(LogCommand, frozen=True):
     """Forget a scope's policy: the wider scope's holds."""
 
     origin: Origin
     scope: str
 
 
-@dataclass(frozen=True, slots=True)
-class SetSetting:
+class SetSetting(LogCommand, frozen=True):
     """Write a setting."""
 
     origin: Origin
@@ -172,16 +156,14 @@ class SetSetting:
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteSetting:
+class DeleteSetting(LogCommand, frozen=True):
     """Forget a setting: its default holds."""
 
     origin: Origin
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class EndDue:
+class EndDue(LogCommand, frozen=True):
     """End what has reached its end. Every entry does; the leader proposes this one when no other comes."""
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from services.consensus.state.commands import Command, PublishPrimary
 from services.consensus.state.directory import Primary
@@ -118,7 +117,7 @@ def test_item_says_who_wrote_it_where_and_when(script: Script, command: Command,
 def test_what_is_taken_away_is_told_once_more_and_then_unknown(script: Script, begin: Command, end: Command) -> None:
     item = script.apply(begin, stamp_ms=NOW_MS)
     assert script.apply(end, stamp_ms=NOW_MS) == item
-    again = replace(end, origin=origin("q3"))  # type: ignore[arg-type]  # Each has an origin.
+    again = replace(end, origin=origin("q3"))
     assert isinstance(script.apply(again, stamp_ms=NOW_MS), ItemUnknown)
 
 
