@@ -75,7 +75,6 @@ from services.consensus.state.machine import Machine, Result
 from services.consensus.state.rows import LEASES, Change
 from services.consensus.store_health import StoreWatch
 from services.consensus.store_write import Install, StoreWrite
-from services.shared.runtime.errors import DomainError
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +86,7 @@ FLUSH_NS: Final = 50 * MILLISECOND
 """How long state rows wait for a batch to ride in (14.1)."""
 LATE_NS: Final = 40 * MILLISECOND
 _NOBODY_WAITS: Final = (0, 0)
+_NO_WAITER: Final = (None, 0)
 COMPACT_S: Final = 0.25
 """How often the length of the log is looked at."""
 
@@ -177,7 +177,7 @@ class MemberLoop:
         self._applied_due = 0
         self._told_lease = self.lease
         self._waiter_ids = itertools.count(1)
-        self._waiters: dict[int, asyncio.Future[Result]] = {}
+        self._waiters: dict[int, tuple[asyncio.Future[Result], int]] = {}  # With the time when to give up.
         self._proposed: dict[int, Command] = {}
         self._waiting_entries: dict[int, tuple[int, int]] = {}
         self._reads: dict[int, asyncio.Future[int]] = {}
@@ -270,14 +270,12 @@ class MemberLoop:
     async def _outcome(self, event: Event, waiter: int, within_s: float) -> Result:
         """Step an event and wait for what becomes of the entry it appends."""
         future: asyncio.Future[Result] = self._loop.create_future()
-        self._waiters[waiter] = future
-        # `asyncio.timeout` would cost more than the rest of the waiting.
-        timer = self._loop.call_later(within_s, _give_up, future)
+        # Looked at by each tick: a timer for each would cost more than the rest of the waiting.
+        self._waiters[waiter] = future, self._clock() + int(within_s * 1e9)
         self._put(event)
         try:
             return await future
         finally:
-            timer.cancel()
             del self._waiters[waiter]
 
     async def read_barrier(self, within_s: float) -> None:
@@ -457,10 +455,17 @@ class MemberLoop:
             return
         self.watch.tick(now)
         self._health_changed()
+        self._give_up(now)
         self._inbox.append(Tick())
         if not self._scheduled:
             self._turn()
         self._schedule_tick(self._next_tick_ns())
+
+    def _give_up(self, now: int) -> None:
+        """Answer those who waited long enough; a tick may be late by the time between two."""
+        for future, give_up_at in self._waiters.values():
+            if now >= give_up_at and not future.done():
+                future.set_exception(OutcomeUnknown())
 
     def _next_tick_ns(self) -> int:
         """Return how long nothing can be due: idle members tick rarely, and nothing depends on how often (T3)."""
@@ -553,14 +558,14 @@ class MemberLoop:
         self._inbox.append(Persisted(*last))
         if self.leadership.role is Role.LEADER and self.machine.mark.applied_index < last[1]:
             self._schedule()  # It may be committed by this. Otherwise the core learns it with the next event.
-        still_held = deque(outgoing for outgoing in self._held if outgoing.after_batch > self._durable_batch)
-        for outgoing in self._held:
+        held, self._held = self._held, deque()
+        for outgoing in held:
             if outgoing.after_batch <= self._durable_batch:
                 self._transport.send(outgoing)
-        self._held = still_held
+            else:
+                self._held.append(outgoing)
 
     def _proposal_result(self, result: ProposalResult) -> None:
-        future = self._waiters.get(result.waiter)
         match result.outcome:
             case ProposalOutcome.APPENDED:
                 self._waiting_entries[result.last_index] = (result.term, result.waiter)
@@ -577,6 +582,7 @@ class MemberLoop:
             case ProposalOutcome.UNKNOWN:
                 self._waiting_entries.pop(result.last_index, None)
                 error = OutcomeUnknown()
+        future, _ = self._waiters.get(result.waiter, _NO_WAITER)
         if future is not None and not future.done():
             future.set_exception(error)
 
@@ -703,7 +709,7 @@ class MemberLoop:
 
     def _answer(self, waiter: int, result: Result, *, known: bool) -> None:
         """Tell who waits for an entry; not `known`: another leader's entry took the place of the waiter's."""
-        future = self._waiters.get(waiter)
+        future, _ = self._waiters.get(waiter, _NO_WAITER)
         if future is None or future.done():
             return
         if known:
@@ -750,22 +756,10 @@ class MemberLoop:
 
     def _fail_waiters(self) -> None:
         waiting: list[asyncio.Future[Any]] = [
-            *self._waiters.values(),
+            *(future for future, _ in self._waiters.values()),
             *self._reads.values(),
             *self._transfers.values(),
         ]
         for future in waiting:
             if not future.done():
                 future.set_exception(OutcomeUnknown())
-
-
-def _give_up(future: asyncio.Future[Any]) -> None:
-    if not future.done():
-        future.set_exception(OutcomeUnknown())
-
-
-def raise_refusal(result: Result) -> Result:
-    """Return a result that is none, or raise it."""
-    if isinstance(result, DomainError):
-        raise result
-    return result
