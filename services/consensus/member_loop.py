@@ -44,7 +44,6 @@ from services.consensus.raft.events import (
 from services.consensus.raft.messages import Heartbeat, Message
 from services.consensus.raft.model import (
     MILLISECOND,
-    NOBODY,
     CoreSettings,
     Entry,
     EntryKind,
@@ -87,7 +86,7 @@ FLUSH_NS: Final = 50 * MILLISECOND
 LATE_NS: Final = 40 * MILLISECOND
 _NOBODY_WAITS: Final = (0, 0)
 _NO_WAITER: Final = (None, 0)
-COMPACT_S: Final = 0.25
+COMPACT_S: Final = 0.5
 """How often the length of the log is looked at."""
 
 
@@ -469,14 +468,15 @@ class MemberLoop:
 
     def _next_tick_ns(self) -> int:
         """Return how long nothing can be due: idle members tick rarely, and nothing depends on how often (T3)."""
-        now, status = self._now, self._core.status()
-        if status.role is Role.LEADER:
+        now = self._now
+        if self.leadership.role is Role.LEADER:
             if now >= self._round_at + self._settings.heartbeat:
                 self._round_at = now  # This tick sent no heartbeat: in a group of one there is nobody to send it to.
             return max(MILLISECOND, self._round_at + self._settings.heartbeat - now)
-        if status.role is Role.FOLLOWER and status.leader != NOBODY and status.leader_contact_at is not None:
+        contact_at = self._core.heard_leader_at
+        if contact_at is not None:
             # No election starts before this (5); each heartbeat moves it.
-            return max(self._tick_ns, status.leader_contact_at + self._settings.election_min - now)
+            return max(self._tick_ns, contact_at + self._settings.election_min - now)
         return self._tick_ns
 
     def _schedule_tick(self, delay_ns: int) -> None:

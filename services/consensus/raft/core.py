@@ -51,7 +51,7 @@ from services.consensus.raft.messages import (
     VoteRequest,
     VoteResponse,
 )
-from services.consensus.raft.model import BootState, CoreSettings, Entry, InvariantViolated, Role
+from services.consensus.raft.model import NOBODY, BootState, CoreSettings, Entry, InvariantViolated, Role
 from services.consensus.raft.outputs import (
     ChangeBlocker,
     CoreStatus,
@@ -193,6 +193,13 @@ class RaftCore:
             surrendered=leading is not None and leading.transfers.surrendered,
             clock_drift_exceeded=leading is not None and leading.drifts,
         )
+
+    @property
+    def heard_leader_at(self) -> int | None:
+        """When the leader that this member follows was last heard; None = it follows nobody."""
+        member = self._member
+        follows = member.role is Role.FOLLOWER and member.leader != NOBODY
+        return member.leader_contact_at if follows else None
 
     def judge_change(self, change: MemberChange, *, force: bool) -> ChangeBlocker | None:
         """Tell what would be in the way of a change of the group now; None = nothing (M6). Ask a leader only."""
