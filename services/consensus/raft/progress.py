@@ -80,11 +80,17 @@ class Progress:
         close = self.state is ReplicationState.REPLICATE and last_index - self.match_index <= CAUGHT_UP_ENTRIES
         self._close_rounds = self._close_rounds + 1 if close else 0
 
-    def may_send(self, settings: CoreSettings) -> bool:
-        """Tell whether another Append may go out now, in PROBE or REPLICATE."""
+    def may_send(self, settings: CoreSettings, last_index: int) -> bool:
+        """Tell whether another Append may go out now, in PROBE or REPLICATE; the log ends at `last_index`.
+
+        One that would not be full waits for the answer to the one before, as in Nagle's algorithm (RFC 896): messages
+        cost more than entries, and what queues meanwhile goes out in one.
+        """
         if self.state is ReplicationState.PROBE:
             return not self.probe_sent
-        return len(self._inflight) < settings.max_inflight and self._inflight_bytes < settings.max_inflight_bytes
+        full = last_index - self.next_index + 1 >= settings.max_batch
+        window = settings.max_inflight if full else 1
+        return len(self._inflight) < window and self._inflight_bytes < settings.max_inflight_bytes
 
     def sent(self, last_index: int, size: int, now: int) -> None:
         """Note that an Append up to `last_index` went out."""

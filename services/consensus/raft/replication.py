@@ -142,7 +142,8 @@ class Replication:
         for peer in self.peers.values():
             if not self._feeds(peer):
                 continue
-            while peer.next_index <= self._member.log.last_index and peer.may_send(self._member.settings):
+            last_index = self._member.log.last_index
+            while peer.next_index <= last_index and peer.may_send(self._member.settings, last_index):
                 self._send(peer)
                 if peer.state is ReplicationState.PROBE:
                     break
