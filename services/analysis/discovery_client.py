@@ -13,6 +13,7 @@ from primacy.discovery.v1 import discovery_pb2_grpc
 from services.analysis.analyst import TopologyEvent
 from services.analysis.convert import event_from_proto
 from services.shared.runtime.errors import DependencyUnavailable
+from services.shared.runtime.grpc_client import end_if_cancelled
 from services.shared.runtime.status import transport_message
 
 
@@ -51,6 +52,7 @@ class DiscoveryClient:
         except TimeoutError:
             raise DependencyUnavailable(self._name, f"it said nothing for {self._silence_s:g} s") from None
         except grpc.aio.AioRpcError as error:
+            end_if_cancelled()
             raise DependencyUnavailable(self._name, transport_message(error)) from None
         finally:
             call.cancel()

@@ -13,7 +13,7 @@ from primacy.consensus.v1 import consensus_pb2_grpc
 
 from services.discovery.convert import directory_entry_from_proto
 from services.discovery.model import DirectoryEntry
-from services.shared.runtime.grpc_client import open_channel
+from services.shared.runtime.grpc_client import end_if_cancelled, open_channel
 from services.shared.runtime.settings import ServiceSettings
 from services.shared.runtime.status import transport_message
 
@@ -41,6 +41,7 @@ async def watch_directory(
             try:
                 await _read(stub, on_entries)
             except grpc.aio.AioRpcError as error:
+                end_if_cancelled()
                 if not told:
                     log.warning(
                         "discovery.directory_unavailable",

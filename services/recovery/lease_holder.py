@@ -16,6 +16,7 @@ import grpc
 from services.recovery.consensus_client import ConsensusClient, keep_alive_message, lease_told
 from services.recovery.lease import MARGIN_NS, LeaseGuard, LeaseState
 from services.recovery.ports import LeaseRefused
+from services.shared.runtime.grpc_client import end_if_cancelled
 from services.shared.runtime.status import transport_message
 
 log = logging.getLogger(__name__)
@@ -121,6 +122,7 @@ class LeaseHolder:
             try:
                 await self._listen(call, token)
             except grpc.aio.AioRpcError as error:
+                end_if_cancelled()
                 log.warning("recovery.lease_stream_lost", extra={"problem": transport_message(error)})
                 if error.code() is not grpc.StatusCode.UNAVAILABLE:
                     self._lose(token)

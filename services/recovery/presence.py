@@ -14,6 +14,7 @@ from typing import Any, Final, NoReturn
 import grpc
 
 from services.recovery.consensus_client import ConsensusClient, presence_message
+from services.shared.runtime.grpc_client import end_if_cancelled
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ class Presence:
             try:
                 await self._listen(call)
             except (grpc.aio.AioRpcError, TimeoutError):
+                end_if_cancelled()
                 log.debug("recovery.presence_stream_lost")
             finally:
                 speaker.cancel()

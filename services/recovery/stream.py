@@ -10,6 +10,7 @@ from typing import Any, Final, NoReturn, TypeVar
 
 import grpc
 
+from services.shared.runtime.grpc_client import end_if_cancelled
 from services.shared.runtime.status import transport_message
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class Stream:
             try:
                 problem = await self._follow(call)
             except grpc.aio.AioRpcError as error:
+                end_if_cancelled()
                 problem = transport_message(error)
             finally:
                 call.cancel()

@@ -17,6 +17,7 @@ from primacy.consensus.v1 import consensus_pb2_grpc as pb_grpc
 from services.consensus.raft.messages import AppendAck, Heartbeat, HeartbeatAck
 from services.consensus.wire.convert_raft import StreamMessage, frame_of
 from services.consensus.wire.greeting import PeerRefused
+from services.shared.runtime.grpc_client import end_if_cancelled
 from services.shared.runtime.status import RemoteError, parse_error
 
 MAX_QUEUE: Final = 256
@@ -107,6 +108,7 @@ class Lane:
             try:
                 await self._session()
             except (grpc.aio.AioRpcError, asyncio.InvalidStateError, TimeoutError) as error:
+                end_if_cancelled()
                 self._note(error)
             except PeerRefused as error:
                 self._events.refused(RemoteError(grpc.StatusCode.FAILED_PRECONDITION, "PEER_REFUSED", str(error), {}))

@@ -22,6 +22,7 @@ from primacy.consensus.v1 import consensus_pb2_grpc as pb_grpc
 from services.consensus.raft.model import LogMark
 from services.consensus.state.snapshot import SnapshotRefused
 from services.consensus.wire.greeting import PeerRefused
+from services.shared.runtime.grpc_client import end_if_cancelled
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +123,7 @@ class SnapshotSender:
             try:
                 return await self._attempt(member_id, transfer)
             except (grpc.aio.AioRpcError, asyncio.InvalidStateError, TimeoutError) as error:
+                end_if_cancelled()
                 problem = error.details() if isinstance(error, grpc.aio.AioRpcError) else "no answer in time"
             fruitless = 0 if transfer.wanted > reached else fruitless + 1
             reached = max(reached, transfer.wanted)

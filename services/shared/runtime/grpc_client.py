@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Final
 
@@ -43,3 +44,18 @@ def open_channel(
         certificate_chain=settings.tls_cert_file.read_bytes(),
     )
     return grpc.aio.secure_channel(endpoint, credentials, options=options)
+
+
+def end_if_cancelled() -> None:
+    """End the running task if it was cancelled; whoever goes on after a failed call asks this first.
+
+    A call that ends in the moment in which its reader is cancelled raises its own status instead: grpc.aio's `read`
+    asks for the status of a call that is done, and forgets the cancellation. A loop that takes that for one more
+    failure would go on for ever.
+
+    Raises:
+        asyncio.CancelledError: It was.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
