@@ -17,7 +17,7 @@ from tests.support.lab.errors import LabError
 _RANGE: Final = range(21_000, 31_000)
 _ATTEMPTS: Final = 200
 # Below those, for ports in a row: each process has one of these parts to itself.
-_SPAN: Final = 300
+_SPAN: Final = 600
 _SPANS: Final = range(15_000, 21_000, _SPAN)
 
 
@@ -48,25 +48,39 @@ def lease_port() -> PortLease:
 
 
 def ports_in_a_row(count: int) -> int:
-    """Return the first of `count` free ports in a row, chosen by chance, that no other process is given.
+    """Return the first of `count` free ports in a row that no other process is given, and this one not soon again.
 
     Raises:
         LabError: None was found.
     """
-    first = _own_span().port
+    span = _own_span()
     for _ in range(_ATTEMPTS):
-        base = random.randrange(first, first + _SPAN - count)
+        base = span.next_row(count)
         if all(_is_free(port) for port in range(base, base + count)):
             return base
-    raise LabError(f"no {count} free ports in a row between {first} and {first + _SPAN} in {_ATTEMPTS} attempts")
+    raise LabError(f"no {count} free ports in a row from {span.first} on")
+
+
+class _Span:
+    """The part of the ports that this process has to itself, given out in turn."""
+
+    def __init__(self, first: int, lock: IO[str]) -> None:
+        self.first = first
+        self._lock = lock
+        self._next = first
+
+    def next_row(self, count: int) -> int:
+        base = self._next if self._next + count <= self.first + _SPAN else self.first
+        self._next = base + count
+        return base
 
 
 @functools.cache
-def _own_span() -> PortLease:
+def _own_span() -> _Span:
     for first in random.sample(_SPANS, len(_SPANS)):
         lock = _lock_file(f"from-{first}")
         if _lock(lock):
-            return PortLease(first, lock)
+            return _Span(first, lock)
         lock.close()
     raise LabError(f"all {len(_SPANS)} parts of the ports from {_SPANS.start} to {_SPANS.stop} are taken")
 
