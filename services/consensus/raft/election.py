@@ -159,7 +159,7 @@ class Elections:
 
     def _ask_votes(self, transfer_term: int = 0) -> bool:
         member = self._member
-        member.role = Role.CANDIDATE
+        member.role, member.leader = Role.CANDIDATE, NOBODY
         member.enter_term(member.term + 1, member.member_id)
         member.restart_election_timer()
         if self._open_round():
