@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from services.consensus.ports import StoreBroken, StoreRefused
 from services.consensus.raft.model import MILLISECOND, HardState, LogMark
@@ -104,9 +105,9 @@ def test_refused_write_leaves_nothing_behind(database: Database) -> None:
 
 def test_state_rows_never_go_back(database: Database) -> None:
     store, _ = database.load()
-    store.write(StoreWrite(1, entries=entries(2, 3), mark=replace(BOOTED, applied_index=3)))
+    store.write(StoreWrite(1, entries=entries(2, 3), mark=structs.replace(BOOTED, applied_index=3)))
     with pytest.raises(StoreBroken, match="I16"):
-        store.write(StoreWrite(2, mark=replace(BOOTED, applied_index=2)))
+        store.write(StoreWrite(2, mark=structs.replace(BOOTED, applied_index=2)))
 
 
 def test_rows_are_the_state_of_the_machine(database: Database) -> None:
@@ -136,7 +137,9 @@ def test_probe_leaves_the_state_alone(database: Database) -> None:
 def test_repeating_a_write_that_was_committed_changes_nothing(database: Database) -> None:
     store, _ = database.load()
     store.write(StoreWrite(1, entries=entries(2)))
-    write = StoreWrite(2, HardState(2, 2), None, entries(3, 4), (put(LEASES, LEASE),), replace(BOOTED, applied_index=2))
+    write = StoreWrite(
+        2, HardState(2, 2), None, entries(3, 4), (put(LEASES, LEASE),), structs.replace(BOOTED, applied_index=2)
+    )
     store.write(write)
     before = store.load()
     store.write(write, again=True)

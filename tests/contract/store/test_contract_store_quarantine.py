@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec import structs
 
 from services.consensus.ports import StoredState
 from services.consensus.raft.model import HardState, LogMark
@@ -13,7 +12,7 @@ from services.consensus.store.acknowledged_file import EVERY
 from services.consensus.store_write import StoreWrite
 from tests.contract.store.conftest import BOOTED, LEASE, Database, entries
 
-MARK = replace(BOOTED, applied_index=3, time_ms=5)
+MARK = structs.replace(BOOTED, applied_index=3, time_ms=5)
 
 
 def fill(database: Database) -> StoredState:

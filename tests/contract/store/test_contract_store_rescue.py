@@ -11,6 +11,7 @@ from subprocess import run
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from services.consensus.raft.configuration import NO_MEMBERS, MemberKind, decode_configuration, encode_configuration
 from services.consensus.raft.core import RaftCore
@@ -21,7 +22,7 @@ from services.consensus.state.rows import LEASES, put
 from services.consensus.store_write import StoreWrite
 from tests.contract.store.conftest import BOOTED, GROUP, IDENTITY, LEASE, Database, entries
 
-MARK = replace(BOOTED, applied_index=3, applied_term=4)
+MARK = structs.replace(BOOTED, applied_index=3, applied_term=4)
 SMALLER = GROUP.without(3, 1)
 
 

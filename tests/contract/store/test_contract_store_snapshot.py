@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec import structs
 
 from services.consensus.raft.model import HardState, LogMark
 from services.consensus.state.rows import LEASES, STEPS, put
@@ -12,7 +11,9 @@ from services.consensus.store.store import FORGET_ROWS
 from services.consensus.store_write import Install, StoreWrite, merge_writes
 from tests.contract.store.conftest import BOOTED, GROUP, LEASE, STEP, Database, entries
 
-THERE = replace(BOOTED, applied_index=6, applied_term=2, time_ms=77, digest=bytes(range(16)), configuration_index=4)
+THERE = structs.replace(
+    BOOTED, applied_index=6, applied_term=2, time_ms=77, digest=bytes(range(16)), configuration_index=4
+)
 """Mark of a snapshot."""
 OTHER = ("other", *LEASE[1:])
 
@@ -24,7 +25,7 @@ def rows_in_log(database: Database) -> list[int]:
 def test_compaction_forgets_rows_bit_by_bit(database: Database) -> None:
     store, _ = database.load()
     last = 2 * FORGET_ROWS + 500
-    store.write(StoreWrite(1, entries=entries(*range(2, last + 1)), mark=replace(BOOTED, applied_index=last)))
+    store.write(StoreWrite(1, entries=entries(*range(2, last + 1)), mark=structs.replace(BOOTED, applied_index=last)))
     store.write(StoreWrite(2, compact_to=LogMark(last - 10, 1)))
     state = store.load()
     assert state.log_mark == LogMark(last - 10, 1)
@@ -43,7 +44,7 @@ def test_compaction_forgets_rows_bit_by_bit(database: Database) -> None:
 
 def test_compaction_that_was_cut_off_goes_on_after_a_restart(database: Database) -> None:
     store, _ = database.load()
-    store.write(StoreWrite(1, entries=entries(*range(2, 30)), mark=replace(BOOTED, applied_index=29)))
+    store.write(StoreWrite(1, entries=entries(*range(2, 30)), mark=structs.replace(BOOTED, applied_index=29)))
     store.write(StoreWrite(2, compact_to=LogMark(20, 1)))
     store.close()
     store, state = database.load()
@@ -58,16 +59,16 @@ def test_log_is_kept_until_the_state_rows_are_as_far(database: Database) -> None
     store, _ = database.load()
     store.write(StoreWrite(1, entries=entries(2, 3, 4, 5), compact_to=LogMark(4, 1)))
     assert store.load().entries == entries(2, 3, 4, 5)
-    store.write(StoreWrite(2, mark=replace(BOOTED, applied_index=3)))
+    store.write(StoreWrite(2, mark=structs.replace(BOOTED, applied_index=3)))
     assert store.load().log_mark == LogMark(1, 1)
-    store.write(StoreWrite(3, mark=replace(BOOTED, applied_index=5)))
+    store.write(StoreWrite(3, mark=structs.replace(BOOTED, applied_index=5)))
     assert store.load().log_mark == LogMark(4, 1)
     assert store.load().entries == entries(5)
 
 
 def test_mark_never_moves_back(database: Database) -> None:
     store, _ = database.load()
-    store.write(StoreWrite(1, entries=entries(2, 3, 4, 5), mark=replace(BOOTED, applied_index=5)))
+    store.write(StoreWrite(1, entries=entries(2, 3, 4, 5), mark=structs.replace(BOOTED, applied_index=5)))
     store.write(StoreWrite(2, compact_to=LogMark(4, 1)))
     store.write(StoreWrite(3, compact_to=LogMark(3, 1)))
     assert store.load().log_mark == LogMark(4, 1)
@@ -110,7 +111,7 @@ def test_snapshot_is_the_first_thing_of_a_member_that_joined(database: Database)
 def test_what_follows_a_snapshot_may_be_in_its_transaction(database: Database) -> None:
     store, _ = database.load()
     store.write(StoreWrite(1, HardState(2), entries=entries(2, 3)))
-    later = replace(THERE, applied_index=7)
+    later = structs.replace(THERE, applied_index=7)
     store.write(
         merge_writes(
             [

@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from msgspec import structs
+
 from services.consensus.ports import StoreBroken, StoreFull
 from services.consensus.raft.model import HardState, LogMark
 from services.consensus.state.rows import LEASES, put
@@ -21,7 +23,7 @@ FULL: Final = 28
 
 
 def _applied(index: int, term: int) -> StoreWrite:
-    mark = replace(BOOTED, applied_index=index, applied_term=term, time_ms=index)
+    mark = structs.replace(BOOTED, applied_index=index, applied_term=term, time_ms=index)
     return StoreWrite(changes=(put(LEASES, (f"l{index}", *LEASE[1:])), put(LEASES, LEASE)), mark=mark)
 
 
@@ -39,7 +41,7 @@ WRITES: Final[Sequence[StoreWrite]] = (
     StoreWrite(
         8,
         install=Install(
-            replace(BOOTED, applied_index=60, applied_term=3, time_ms=60), {LEASES: [("only", *LEASE[1:])]}
+            structs.replace(BOOTED, applied_index=60, applied_term=3, time_ms=60), {LEASES: [("only", *LEASE[1:])]}
         ),
     ),
     StoreWrite(9, HardState(5, 1), entries=entries(61, 62, term=5)),
