@@ -112,8 +112,7 @@ def observe(
     if rows.replicas is not None:
         reported = reported_replicas(instance.key, rows.replicas, rows.dump_threads or ())
         instance = replace(instance, reported_replicas=reported)
-    if rows.semi_sync is not None or rows.status is not None:
-        instance = _with_status(instance, rows.semi_sync, rows.status)
+    instance = _with_status(instance, rows.semi_sync, rows.status)
     if rows.data_center is not None:
         instance = replace(instance, data_center=_single(rows.data_center))
     if rows.promotion_rule is not None:
@@ -160,9 +159,8 @@ def _with_status(instance: Instance, variables: Rows | None, status: Rows | None
     semi_sync = instance.semi_sync
     if variables is not None:
         semi_sync = _with_semi_sync_variables(semi_sync, _by_name(variables), instance.flavor)
-    if status is None:
-        return replace(instance, semi_sync=semi_sync)
-    found = _by_name(status)
+    # What was not read now is not known now: nobody may take an older status for one of this probe.
+    found = _by_name(status or ())
     uptime = found.get("uptime", "")
     semi_sync = replace(
         semi_sync,

@@ -145,13 +145,15 @@ class Session:
             statements["heartbeats"] = SELECT_HEARTBEATS
         if fresh or depth is ProbeDepth.FULL:
             statements["static"] = observe.select_static(dialect)
-            statements["semi_sync"] = observe.SELECT_SEMI_SYNC_VARIABLES
             statements["data_center"] = self._settings.data_center_query.rstrip("; \n")
             statements["promotion_rule"] = self._settings.promotion_rule_query.rstrip("; \n")
+        if fresh or depth is ProbeDepth.FULL or (depth is ProbeDepth.ROUTINE and self._has_semi_sync()):
+            statements["semi_sync"] = observe.SELECT_SEMI_SYNC_VARIABLES
         if fresh or depth is not ProbeDepth.BURST:
             statements["replicas"] = dialect.show_replicas
             statements["binary_log"] = dialect.show_binary_log_status
-        if fresh or depth is ProbeDepth.FULL or (depth is ProbeDepth.ROUTINE and self._has_semi_sync()):
+        if fresh or depth is ProbeDepth.FULL or self._has_semi_sync():
+            # Each time: what a failover may say about loss rests on this being as old as the last good probe.
             statements["status"] = observe.SELECT_STATUS
         return {name: sql for name, sql in statements.items() if sql and name not in self._unavailable}
 

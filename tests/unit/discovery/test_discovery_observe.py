@@ -100,6 +100,15 @@ def named(values: dict[str, str]) -> list[dict[str, str]]:
     return [{"Variable_name": name, "Value": value} for name, value in values.items()]
 
 
+def test_semi_sync_status_of_an_earlier_probe_is_not_taken_for_one_of_this() -> None:
+    """A failover proves from it that nothing was lost: old, it would prove what is not true."""
+    variables = named({"rpl_semi_sync_source_enabled": "ON"})
+    before = probed(semi_sync=variables, status=named({"Rpl_semi_sync_source_status": "ON", "Uptime": "7"}))
+    after = probed(previous=before)
+    assert (before.semi_sync.source_status, after.semi_sync.source_status) == (True, None)
+    assert (after.semi_sync.source_enabled, after.uptime) == (True, before.uptime)
+
+
 def test_semi_sync_without_plugin_is_unknown() -> None:
     assert probed(semi_sync=[], status=named({"Uptime": "1"})).semi_sync == SemiSync()
 
