@@ -6,16 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from primacy.analysis.v1 import analysis_pb2, analysis_pb2_grpc
-from primacy.consensus.v1 import consensus_pb2, consensus_pb2_grpc
-from primacy.discovery.v1 import discovery_pb2, discovery_pb2_grpc
+from primacy.analysis.v1 import analysis_pb2
+from primacy.consensus.v1 import consensus_pb2
+from primacy.discovery.v1 import discovery_pb2
 
+from services.ctl.api import ANALYSIS, DISCOVERY, REGISTRY
 from services.ctl.client import Suite
 from services.ctl.commands.status import node_status
-from services.ctl.nodes import Service
 from services.ctl.views.status import NodeStatus
-from services.shared.topology.convert import snapshot_from_proto
-from services.shared.topology.instance import TopologySnapshot
+from services.shared.topology.convert.snapshot import snapshot_from_proto
+from services.shared.topology.snapshot import TopologySnapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +36,10 @@ class NodeOpinion:
 async def opinions(suite: Suite) -> list[NodeOpinion]:
     """Ask every node for its place in the group, its directory and its topology."""
     statuses = await asyncio.gather(*(node_status(suite, node) for node in suite.nodes))
-    listing = consensus_pb2.ListPrimariesRequest()
-    directories = await suite.every(
-        Service.CONSENSUS,
-        lambda channel, timeout: consensus_pb2_grpc.RegistryServiceStub(channel).ListPrimaries(
-            listing, timeout=timeout
-        ),
-    )
-    asking = discovery_pb2.GetTopologyRequest()
-    topologies = await suite.every(
-        Service.DISCOVERY,
-        lambda channel, timeout: discovery_pb2_grpc.DiscoveryServiceStub(channel).GetTopology(asking, timeout=timeout),
-    )
+    listing = REGISTRY.call(lambda stub: stub.ListPrimaries, consensus_pb2.ListPrimariesRequest())
+    directories = await suite.every(listing)
+    asking = DISCOVERY.call(lambda stub: stub.GetTopology, discovery_pb2.GetTopologyRequest())
+    topologies = await suite.every(asking)
     return [
         NodeOpinion(
             status,
@@ -60,18 +52,12 @@ async def opinions(suite: Suite) -> list[NodeOpinion]:
 
 def watch_findings(suite: Suite) -> AsyncIterator[analysis_pb2.WatchFindingsResponse]:
     """Yield what analysis says: the findings that hold, then changes and progress."""
-    request = analysis_pb2.WatchFindingsRequest()
-    return suite.watch(
-        Service.ANALYSIS, lambda channel: analysis_pb2_grpc.AnalysisServiceStub(channel).WatchFindings(request)
-    )
+    return suite.watch(ANALYSIS.stream(lambda stub: stub.WatchFindings, analysis_pb2.WatchFindingsRequest()))
 
 
 def watch_primaries(suite: Suite) -> AsyncIterator[consensus_pb2.WatchPrimariesResponse]:
     """Yield what the directory says: all entries, then changes and progress."""
-    request = consensus_pb2.WatchPrimariesRequest()
-    return suite.watch(
-        Service.CONSENSUS, lambda channel: consensus_pb2_grpc.RegistryServiceStub(channel).WatchPrimaries(request)
-    )
+    return suite.watch(REGISTRY.stream(lambda stub: stub.WatchPrimaries, consensus_pb2.WatchPrimariesRequest()))
 
 
 def is_dead_primary(finding: analysis_pb2.Finding) -> bool:

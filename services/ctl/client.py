@@ -7,25 +7,20 @@ goes on with the next node when the one it reads from falls silent.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final, Generic, Self, TypeVar
+from typing import Final, Generic, Self, cast
 
 import grpc
 
+from services.ctl.api import Call, Stream, T
 from services.ctl.calls import CallFailed, NobodyAnswers
 from services.ctl.failure import CtlError
-from services.ctl.nodes import Node, Service
+from services.ctl.nodes import Node
 from services.shared.runtime.grpc_client import open_channel
 from services.shared.runtime.settings import ServiceSettings
 from services.shared.runtime.status import RemoteError, parse_error
-
-T = TypeVar("T")
-Call = Callable[[grpc.aio.Channel, float], Awaitable[T]]
-"""Makes one call on a channel, with this timeout in seconds."""
-Stream = Callable[[grpc.aio.Channel], Any]
-"""Opens a stream on a channel."""
 
 _ELECTION_PAUSE_S: Final = 0.25
 """How long to wait before the nodes are asked again for a leader: a fraction of an election."""
@@ -72,22 +67,21 @@ class Suite:
             self._channels[endpoint] = open_channel(endpoint, self._settings)
         return self._channels[endpoint]
 
-    async def at(self, service: Service, endpoint: str, call: Call[T]) -> T:
+    async def at(self, endpoint: str, call: Call[T]) -> T:
         """Make one call at one endpoint.
 
         Raises:
             CallFailed: It failed.
         """
         try:
-            return await call(self.channel(endpoint), self.timeout_s)
+            return await call.make(self.channel(endpoint), self.timeout_s)
         except grpc.aio.AioRpcError as error:
-            raise CallFailed(f"{service.label} at {endpoint}", parse_error(error)) from None
+            raise CallFailed(f"{call.service.label} at {endpoint}", parse_error(error)) from None
 
-    async def first(self, service: Service, call: Call[T], nodes: Sequence[Node] = ()) -> T:
+    async def first(self, call: Call[T], nodes: Sequence[Node] = ()) -> T:
         """Return the answer of the first node that has one.
 
         Args:
-            service: Which of its services.
             call: The call; it changes nothing, so asking twice is harmless.
             nodes: Nodes in the order they are asked; empty = all of them.
 
@@ -97,28 +91,28 @@ class Suite:
         failures: list[CallFailed] = []
         for node in nodes or self.nodes:
             try:
-                return await self.at(service, node.endpoint(service), call)
+                return await self.at(node.endpoint(call.service), call)
             except CallFailed as failure:
                 if not failure.worth_another_node:
                     raise failure.described() from None
                 failures.append(failure)
         raise NobodyAnswers(tuple(failures)).described()
 
-    async def every(self, service: Service, call: Call[T], nodes: Sequence[Node] = ()) -> list[Answer[T]]:
+    async def every(self, call: Call[T], nodes: Sequence[Node] = ()) -> list[Answer[T]]:
         """Ask all nodes at once and return their answers in order."""
-        return list(await asyncio.gather(*(self._answer(service, call, node) for node in nodes or self.nodes)))
+        return list(await asyncio.gather(*(self._answer(call, node) for node in nodes or self.nodes)))
 
-    async def _answer(self, service: Service, call: Call[T], node: Node) -> Answer[T]:
+    async def _answer(self, call: Call[T], node: Node) -> Answer[T]:
         try:
-            return Answer(node, await self.at(service, node.endpoint(service), call), None)
+            value = await self.at(node.endpoint(call.service), call)
         except CallFailed as failure:
             return Answer(node, None, failure.described())
+        return Answer(node, value, None)
 
-    async def leader(self, service: Service, call: Call[T]) -> T:
+    async def leader(self, call: Call[T]) -> T:
         """Return the answer of the leading node; while a leader is being elected, ask again until the deadline.
 
         Args:
-            service: Which of its services.
             call: The call; it must be idempotent, for it may be made more than once.
 
         Raises:
@@ -128,22 +122,22 @@ class Suite:
         deadline = loop.time() + self.timeout_s
         while True:
             try:
-                return await self._follow_leader(service, call)
+                return await self._follow_leader(call)
             except NobodyAnswers as nobody:
                 if not nobody.electing or loop.time() + _ELECTION_PAUSE_S > deadline:
                     raise nobody.described() from None
             await asyncio.sleep(_ELECTION_PAUSE_S)
 
-    async def _follow_leader(self, service: Service, call: Call[T]) -> T:
+    async def _follow_leader(self, call: Call[T]) -> T:
         """Ask each node at most once, next always the one a refusal named."""
-        queue = [node.endpoint(service) for node in self.nodes]
+        queue = [node.endpoint(call.service) for node in self.nodes]
         failures: dict[str, CallFailed] = {}
         while queue:
             endpoint = queue.pop(0)
             if endpoint in failures:
                 continue
             try:
-                return await self.at(service, endpoint, call)
+                return await self.at(endpoint, call)
             except CallFailed as failure:
                 if not failure.worth_another_node:
                     raise failure.described() from None
@@ -151,7 +145,7 @@ class Suite:
                 queue[:0] = [name for name in (failure.remote.metadata.get("endpoint", ""),) if name]
         raise NobodyAnswers(tuple(failures.values()))
 
-    async def watch(self, service: Service, stream: Stream, nodes: Sequence[Node] = ()) -> AsyncIterator[Any]:
+    async def watch(self, stream: Stream[T], nodes: Sequence[Node] = ()) -> AsyncIterator[T]:
         """Yield a stream's messages; when its node falls silent or fails, go on with the next node's stream.
 
         The other node begins with a snapshot again, so messages may repeat what was said.
@@ -163,9 +157,8 @@ class Suite:
         ring = list(nodes or self.nodes)
         while len(failures) < len(ring):
             node = ring[len(failures)]
-            endpoint = node.endpoint(service)
             try:
-                async for message in self._read(service, endpoint, stream):
+                async for message in self._read(node.endpoint(stream.service), stream):
                     failures = []
                     ring = [node, *(other for other in ring if other != node)]
                     yield message
@@ -176,16 +169,16 @@ class Suite:
                 failures.append(failure)
         raise NobodyAnswers(tuple(failures)).described()
 
-    async def _read(self, service: Service, endpoint: str, stream: Stream) -> AsyncIterator[Any]:
-        where = f"{service.label} at {endpoint}"
-        call = stream(self.channel(endpoint))
+    async def _read(self, endpoint: str, stream: Stream[T]) -> AsyncIterator[T]:
+        where = f"{stream.service.label} at {endpoint}"
+        call = stream.open(self.channel(endpoint))
         try:
             while True:
                 async with asyncio.timeout(self.timeout_s):
                     message = await call.read()
                 if message is grpc.aio.EOF:
                     return
-                yield message
+                yield cast(T, message)
         except TimeoutError:
             silent = RemoteError(grpc.StatusCode.DEADLINE_EXCEEDED, "", "silent", {})
             raise CallFailed(where, silent) from None

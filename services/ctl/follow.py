@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from primacy.recovery.v1 import recovery_pb2 as pb
-from primacy.recovery.v1 import recovery_pb2_grpc
 
+from services.ctl.api import RECOVERY
 from services.ctl.client import Suite
 from services.ctl.failure import Exit
-from services.ctl.nodes import Service
 
 
 async def follow(suite: Suite, recovery_id: str) -> AsyncIterator[pb.Recovery]:
@@ -19,10 +18,7 @@ async def follow(suite: Suite, recovery_id: str) -> AsyncIterator[pb.Recovery]:
         CtlError: It is not known, or no node answers any more.
     """
     request = pb.WatchRecoveryRequest(recovery_id=recovery_id)
-    messages = suite.watch(
-        Service.RECOVERY, lambda channel: recovery_pb2_grpc.RecoveryServiceStub(channel).WatchRecovery(request)
-    )
-    async for message in messages:
+    async for message in suite.watch(RECOVERY.stream(lambda stub: stub.WatchRecovery, request)):
         if not message.HasField("recovery"):
             continue
         yield message.recovery

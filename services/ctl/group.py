@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import grpc
-from primacy.consensus.v1 import consensus_pb2, consensus_pb2_grpc
-from primacy.recovery.v1 import recovery_pb2, recovery_pb2_grpc
+from typing import Final
 
+from primacy.consensus.v1 import consensus_pb2
+from primacy.recovery.v1 import recovery_pb2
+
+from services.ctl.api import GROUP, RECOVERY
 from services.ctl.client import Suite
 from services.ctl.failure import CtlError
-from services.ctl.nodes import Node, Service, union
+from services.ctl.nodes import Node, union
+
+GET_STATUS: Final = GROUP.call(lambda stub: stub.GetStatus, consensus_pb2.GetStatusRequest())
+"""Asks one member for its view of the group."""
 
 
 def members(group: consensus_pb2.GetStatusResponse) -> tuple[Node, ...]:
@@ -46,7 +51,7 @@ async def leader_first(suite: Suite) -> tuple[Node, ...]:
 
 async def _leading(suite: Suite) -> tuple[Node, ...]:
     """Return which of the named nodes say that they lead, newest term first."""
-    answers = await suite.every(Service.CONSENSUS, get_status)
+    answers = await suite.every(GET_STATUS)
     leaders = [
         (answer.value.term, answer.node)
         for answer in answers
@@ -61,26 +66,15 @@ async def group_status(suite: Suite) -> consensus_pb2.GetStatusResponse:
     Raises:
         CtlError: No consensus service answers.
     """
-    return await suite.first(Service.CONSENSUS, get_status)
-
-
-async def get_status(channel: grpc.aio.Channel, timeout_s: float) -> consensus_pb2.GetStatusResponse:
-    """Ask one member for its view of the group."""
-    request = consensus_pb2.GetStatusRequest()
-    return await consensus_pb2_grpc.GroupServiceStub(channel).GetStatus(request, timeout=timeout_s)
+    return await suite.first(GET_STATUS)
 
 
 async def blocked_findings(suite: Suite, cluster_id: str = "") -> list[recovery_pb2.BlockedFinding] | None:
     """Return the findings nobody acts on, as the leader sees them, else any node; None when nobody answers."""
     request = recovery_pb2.ListBlockersRequest(cluster_id=cluster_id)
+    call = RECOVERY.call(lambda stub: stub.ListBlockers, request)
     try:
-        response = await suite.first(
-            Service.RECOVERY,
-            lambda channel, timeout: recovery_pb2_grpc.RecoveryServiceStub(channel).ListBlockers(
-                request, timeout=timeout
-            ),
-            await leader_first(suite),
-        )
+        response = await suite.first(call, await leader_first(suite))
     except CtlError:
         return None
     return list(response.blocked)

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from google.protobuf.message import Message
 
+from services.ctl.arguments import parse_seconds
 from services.ctl.client import Suite
 from services.ctl.failure import CtlError, Exit
 from services.ctl.nodes import DEFAULT_NODES, Node, parse_nodes
@@ -18,7 +19,7 @@ from services.ctl.output import Output, json_line
 from services.ctl.render import Renderer
 from services.ctl.settings import CtlSettings
 from services.ctl.text import Line
-from services.shared.runtime.settings import load_settings, parse_duration
+from services.shared.runtime.settings import load_settings
 
 NodesOption = Annotated[
     str,
@@ -44,7 +45,6 @@ __all__ = [
     "OutputOption",
     "Session",
     "TimeoutOption",
-    "parse_option_duration",
     "run",
 ]
 
@@ -69,7 +69,7 @@ class Session:
             asked = parse_nodes(nodes)
         except ValueError as error:
             raise CtlError(str(error), Exit.USAGE) from None
-        return cls(asked, output, parse_option_duration(timeout), Renderer())
+        return cls(asked, output, parse_seconds(timeout), Renderer())
 
     def show(self, lines: Callable[[], Iterable[Line]], value: Message | Mapping[str, Any]) -> None:
         """Answer: the lines for people, or the value as one line of JSON."""
@@ -77,21 +77,6 @@ class Session:
             print(json_line(value), flush=True)
         else:
             self.renderer.print(lines())
-
-
-def parse_option_duration(text: str) -> float:
-    """Parse a duration such as `500ms` and return seconds.
-
-    Raises:
-        CtlError: It has no unit, or is not above zero.
-    """
-    try:
-        seconds = parse_duration(text).total_seconds()
-    except ValueError as error:
-        raise CtlError(str(error), Exit.USAGE) from None
-    if seconds <= 0:
-        raise CtlError(f"{text!r} is no time at all; give a duration such as 5s", Exit.USAGE)
-    return seconds
 
 
 def run(session: Session, work: Callable[[Suite], Awaitable[Exit]]) -> None:

@@ -7,7 +7,6 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 
 class Mood(enum.Enum):
@@ -31,8 +30,6 @@ class Span:
 
 Line = tuple[Span, ...]
 Cell = str | Span | Line
-
-EMPTY: Final[Line] = ()
 
 
 def line(*parts: Cell) -> Line:

@@ -16,7 +16,7 @@ from services.consensus.state.registry.downtime import MAX_SPAN_MS
 from services.consensus.state.registry.origin import Origin
 from services.consensus.state.registry.scope import FLEET, cluster_scope, instance_scope
 from services.shared.runtime.errors import InvalidField
-from services.shared.topology.convert import key_from_request
+from services.shared.topology.convert.key import key_from_request
 
 MAX_REASON: Final = 1_000
 MAX_POOL: Final = 1_000
@@ -62,19 +62,24 @@ def _instance(endpoint: topology_pb2.Endpoint, field: str) -> str:
     return str(key_from_request(endpoint, field))
 
 
-def target_from_request(target: pb.Target, field: str = "target") -> str:
-    """Return the scope a target names.
-
-    Raises:
-        InvalidField: It names none.
-    """
+def _target(target: pb.Target) -> str:
+    """Return the scope a target names."""
     match target.WhichOneof("target"):
         case "instance":
-            return instance_scope(_instance(target.instance, f"{field}.instance"))
+            return instance_scope(_instance(target.instance, "target.instance"))
         case "cluster_id":
-            return cluster_scope(uuid_from_request(target.cluster_id, f"{field}.cluster_id"))
+            return cluster_scope(uuid_from_request(target.cluster_id, "target.cluster_id"))
         case _:
-            raise InvalidField(field, "is required: an instance or a cluster")
+            raise InvalidField("target", "is required: an instance or a cluster")
+
+
+def scope_from_request(request: pb.ListDowntimesRequest | pb.ListMaintenancesRequest) -> str:
+    """Return the scope a list is asked for; empty = all.
+
+    Raises:
+        InvalidField: It names no scope.
+    """
+    return _target(request.target) if request.HasField("target") else ""
 
 
 def instance_from_request(request: pb.ListPromotionRulesRequest | pb.ListTagsRequest | pb.ListPoolsRequest) -> str:
@@ -130,12 +135,12 @@ def begin_downtime_from_proto(request: pb.BeginDowntimeRequest) -> commands.Begi
     if request.HasField("duration"):
         span_ms = _span_ms(request.duration, "duration", longest=MAX_SPAN_MS)
     origin = _origin(request, reason_required=True)
-    return commands.BeginDowntime(origin, target_from_request(request.target), begin_ms, end_ms, span_ms)
+    return commands.BeginDowntime(origin, _target(request.target), begin_ms, end_ms, span_ms)
 
 
 def end_downtime_from_proto(request: pb.EndDowntimeRequest) -> commands.EndDowntime:
     """Return the command of a request."""
-    return commands.EndDowntime(_origin(request), target_from_request(request.target))
+    return commands.EndDowntime(_origin(request), _target(request.target))
 
 
 def begin_maintenance_from_proto(request: pb.BeginMaintenanceRequest) -> commands.BeginMaintenance:
@@ -145,14 +150,14 @@ def begin_maintenance_from_proto(request: pb.BeginMaintenanceRequest) -> command
         span_ms = _span_ms(request.duration, "duration", longest=MAX_MAINTENANCE_MS)
     origin = _origin(request, reason_required=True)
     return commands.BeginMaintenance(
-        origin, target_from_request(request.target), span_ms, _number(request.maintenance_id, "maintenance_id")
+        origin, _target(request.target), span_ms, _number(request.maintenance_id, "maintenance_id")
     )
 
 
 def end_maintenance_from_proto(request: pb.EndMaintenanceRequest) -> commands.EndMaintenance:
     """Return the command of a request."""
     maintenance_id = _number(request.maintenance_id, "maintenance_id")
-    return commands.EndMaintenance(_origin(request), target_from_request(request.target), maintenance_id)
+    return commands.EndMaintenance(_origin(request), _target(request.target), maintenance_id)
 
 
 def set_promotion_rule_from_proto(request: pb.SetPromotionRuleRequest) -> commands.SetPromotionRule:

@@ -62,7 +62,7 @@ class RegistryItemsServicer(pb_grpc.RegistryServiceServicer):
 
     async def ListDowntimes(self, request: pb.ListDowntimesRequest, context: Any) -> pb.ListDowntimesResponse:
         """List downtimes."""
-        scope = parse_registry.target_from_request(request.target) if request.HasField("target") else ""
+        scope = parse_registry.scope_from_request(request)
         found = [each for each in (await self._read(request)).downtimes.all() if scope in ("", each.scope)]
         page, following = _page(found, request, convert_registry.downtime_to_proto)
         return pb.ListDowntimesResponse(downtimes=page, next_page_token=following, **self._standing())
@@ -79,7 +79,7 @@ class RegistryItemsServicer(pb_grpc.RegistryServiceServicer):
 
     async def ListMaintenances(self, request: pb.ListMaintenancesRequest, context: Any) -> pb.ListMaintenancesResponse:
         """List maintenances."""
-        scope = parse_registry.target_from_request(request.target) if request.HasField("target") else ""
+        scope = parse_registry.scope_from_request(request)
         found = [each for each in (await self._read(request)).maintenances.all() if scope in ("", each.scope)]
         page, following = _page(found, request, convert_registry.maintenance_to_proto)
         return pb.ListMaintenancesResponse(maintenances=page, next_page_token=following, **self._standing())

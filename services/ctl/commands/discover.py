@@ -6,13 +6,12 @@ from typing import Annotated
 
 import typer
 from primacy.discovery.v1 import discovery_pb2 as pb
-from primacy.discovery.v1 import discovery_pb2_grpc
 
+from services.ctl.api import DISCOVERY
 from services.ctl.arguments import parse_endpoint
 from services.ctl.client import Answer, Suite
 from services.ctl.failure import CtlError, Exit
 from services.ctl.group import known_nodes
-from services.ctl.nodes import Service
 from services.ctl.session import DEFAULT_NODES, NodesOption, Output, OutputOption, Session, TimeoutOption, run
 from services.ctl.text import Line, bad, good, indent, line, strong
 from services.ctl.words import endpoint_text
@@ -32,13 +31,7 @@ def discover(
     request = pb.DiscoverRequest(endpoint=parse_endpoint(instance))
 
     async def work(suite: Suite) -> Exit:
-        answers = await suite.every(
-            Service.DISCOVERY,
-            lambda channel, timeout_s: discovery_pb2_grpc.DiscoveryServiceStub(channel).Discover(
-                request, timeout=timeout_s
-            ),
-            await known_nodes(suite),
-        )
+        answers = await suite.every(DISCOVERY.call(lambda stub: stub.Discover, request), await known_nodes(suite))
         if all(answer.value is None for answer in answers):
             raise _first_error(answers)
         session.show(lambda: discovered_lines(answers), {"nodes": [_json(answer) for answer in answers]})

@@ -6,14 +6,13 @@ from typing import Annotated
 
 import typer
 from primacy.analysis.v1 import analysis_pb2 as pb
-from primacy.analysis.v1 import analysis_pb2_grpc
 from primacy.recovery.v1 import recovery_pb2
 
+from services.ctl.api import ANALYSIS
 from services.ctl.arguments import names_instance, parse_endpoint
 from services.ctl.client import Suite
 from services.ctl.failure import CtlError, Exit
 from services.ctl.group import blocked_findings
-from services.ctl.nodes import Service
 from services.ctl.session import (
     DEFAULT_NODES,
     DEFAULT_TIMEOUT,
@@ -73,11 +72,7 @@ async def _explain(suite: Suite, subject: str, *, only_cluster: bool) -> list[pb
 
 
 async def _ask(suite: Suite, request: pb.ExplainRequest) -> list[pb.Explanation]:
-    response = await suite.first(
-        Service.ANALYSIS,
-        lambda channel, timeout: analysis_pb2_grpc.AnalysisServiceStub(channel).Explain(request, timeout=timeout),
-    )
-    return list(response.explanations)
+    return list((await suite.first(ANALYSIS.call(lambda stub: stub.Explain, request))).explanations)
 
 
 def _about(

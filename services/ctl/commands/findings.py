@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 from primacy.analysis.v1 import analysis_pb2 as pb
-from primacy.analysis.v1 import analysis_pb2_grpc
 
+from services.ctl.api import ANALYSIS
 from services.ctl.client import Suite
 from services.ctl.failure import Exit
-from services.ctl.nodes import Service
+from services.ctl.paging import all_pages
 from services.ctl.session import (
     DEFAULT_NODES,
     DEFAULT_TIMEOUT,
@@ -45,17 +45,7 @@ def findings(
 
 async def list_findings(suite: Suite, cluster: str) -> pb.ListFindingsResponse:
     """Return all pages of the findings as one response."""
-    found = pb.ListFindingsResponse()
-    request = pb.ListFindingsRequest(cluster=cluster, page_size=1000)
-    while True:
-        page = await suite.first(
-            Service.ANALYSIS,
-            lambda channel, timeout: analysis_pb2_grpc.AnalysisServiceStub(channel).ListFindings(
-                request, timeout=timeout
-            ),
-        )
-        found.MergeFrom(page)
-        found.next_page_token = ""
-        if not page.next_page_token:
-            return found
-        request.page_token = page.next_page_token
+    return await all_pages(
+        lambda request: suite.first(ANALYSIS.call(lambda stub: stub.ListFindings, request)),
+        pb.ListFindingsRequest(cluster=cluster),
+    )

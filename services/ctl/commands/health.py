@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 
+from services.ctl.arguments import parse_seconds
 from services.ctl.failure import CtlError, Exit
 from services.ctl.health import EXIT_CODES, SERVING, check
 from services.ctl.output import json_line
-from services.ctl.session import Output, OutputOption, TimeoutOption, parse_option_duration
+from services.ctl.session import Output, OutputOption, TimeoutOption
 from services.ctl.settings import CtlSettings
 from services.shared.runtime.grpc_client import open_channel
 from services.shared.runtime.settings import load_settings, parse_host_port
@@ -27,7 +28,7 @@ def health(
 
     Code 0 when it does, 5 when it does not, 3 when it does not know the name, 4 when it does not answer.
     """
-    state = asyncio.run(_ask(_parse(endpoint), parse_option_duration(timeout), name))
+    state = asyncio.run(_ask(_parse(endpoint), parse_seconds(timeout), name))
     value = {"endpoint": endpoint, "name": name, "state": state, "serving": state == SERVING}
     print(json_line(value) if output is Output.JSON else state)
     if state != SERVING:

@@ -6,12 +6,11 @@ from typing import Annotated
 
 import typer
 from primacy.recovery.v1 import recovery_pb2 as pb
-from primacy.recovery.v1 import recovery_pb2_grpc
 
+from services.ctl.api import RECOVERY
 from services.ctl.arguments import parse_endpoint
 from services.ctl.client import Suite
 from services.ctl.failure import Exit
-from services.ctl.nodes import Service
 from services.ctl.session import DEFAULT_NODES, NodesOption, Output, OutputOption, Session, TimeoutOption, run
 from services.ctl.views.plan import plan_lines
 
@@ -31,11 +30,8 @@ def plan(
     request = pb.PlanRequest(failed=parse_endpoint(instance))
 
     async def work(suite: Suite) -> Exit:
-        response = await suite.first(
-            Service.RECOVERY,
-            lambda channel, timeout_s: recovery_pb2_grpc.RecoveryServiceStub(channel).Plan(request, timeout=timeout_s),
-        )
-        session.show(lambda: plan_lines(response.plan), response.plan)
-        return Exit.OK if response.plan.HasField("chosen") else Exit.REFUSED
+        found = (await suite.first(RECOVERY.call(lambda stub: stub.Plan, request))).plan
+        session.show(lambda: plan_lines(found), found)
+        return Exit.OK if found.HasField("chosen") else Exit.REFUSED
 
     run(session, work)

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 from primacy.consensus.v1 import consensus_pb2 as pb
-from primacy.consensus.v1 import consensus_pb2_grpc
 
+from services.ctl.api import REGISTRY
 from services.ctl.client import Suite
 from services.ctl.failure import Exit
-from services.ctl.nodes import Service
+from services.ctl.paging import all_pages
 from services.ctl.session import (
     DEFAULT_NODES,
     DEFAULT_TIMEOUT,
@@ -46,31 +46,24 @@ async def _list(session: Session, suite: Suite) -> Exit:
 
 async def list_primaries(suite: Suite) -> list[pb.Primary]:
     """Return the directory, by alias, all pages."""
-    found: list[pb.Primary] = []
-    request = pb.ListPrimariesRequest(page_size=1000)
-    while True:
-        page = await suite.first(
-            Service.CONSENSUS,
-            lambda channel, timeout: consensus_pb2_grpc.RegistryServiceStub(channel).ListPrimaries(
-                request, timeout=timeout
-            ),
-        )
-        found += page.primaries
-        if not page.next_page_token:
-            return found
-        request.page_token = page.next_page_token
+    found = await all_pages(
+        lambda request: suite.first(REGISTRY.call(lambda stub: stub.ListPrimaries, request)),
+        pb.ListPrimariesRequest(),
+    )
+    return list(found.primaries)
 
 
 async def _watch(session: Session, suite: Suite) -> Exit:
     """Show every entry whose epoch grows; an older answer of a node that lags is passed over."""
     epochs: dict[str, int] = {}
-    request = pb.WatchPrimariesRequest()
-    messages = suite.watch(
-        Service.CONSENSUS, lambda channel: consensus_pb2_grpc.RegistryServiceStub(channel).WatchPrimaries(request)
-    )
-    async for message in messages:
+    stream = REGISTRY.stream(lambda stub: stub.WatchPrimaries, pb.WatchPrimariesRequest())
+    async for message in suite.watch(stream):
         for primary in message.changed:
             if primary.epoch > epochs.get(primary.cluster_id, 0):
                 epochs[primary.cluster_id] = primary.epoch
-                session.show(lambda shown=primary: [primary_line(shown)], primary)  # type: ignore[misc]
+                _show(session, primary)
     return Exit.OK
+
+
+def _show(session: Session, primary: pb.Primary) -> None:
+    session.show(lambda: [primary_line(primary)], primary)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from typing import Annotated
 
 import typer
 from primacy.recovery.v1 import recovery_pb2 as pb
-from primacy.recovery.v1 import recovery_pb2_grpc
 
-from services.ctl.arguments import parse_endpoint
+from services.ctl.api import RECOVERY
+from services.ctl.arguments import parse_endpoint, parse_request_id, parse_seconds
 from services.ctl.client import Suite
 from services.ctl.failure import CtlError, Exit
 from services.ctl.follow import follow, outcome
-from services.ctl.nodes import Service
 from services.ctl.requester import requester
 from services.ctl.session import (
     DEFAULT_NODES,
@@ -23,7 +21,6 @@ from services.ctl.session import (
     OutputOption,
     Session,
     TimeoutOption,
-    parse_option_duration,
     run,
 )
 from services.ctl.text import line, strong
@@ -47,19 +44,13 @@ def recover(
     0 when it succeeded, 5 with losses, 1 when it failed.
     """
     session = Session.of(nodes, output, timeout)
-    limit_s = parse_option_duration(wait_timeout)
+    limit_s = parse_seconds(wait_timeout)
     request = pb.StartRecoveryRequest(
-        request_id=request_id or str(uuid.uuid4()), failed=parse_endpoint(instance), requested_by=requester()
+        request_id=parse_request_id(request_id), failed=parse_endpoint(instance), requested_by=requester()
     )
 
     async def work(suite: Suite) -> Exit:
-        response = await suite.leader(
-            Service.RECOVERY,
-            lambda channel, timeout_s: recovery_pb2_grpc.RecoveryServiceStub(channel).StartRecovery(
-                request, timeout=timeout_s
-            ),
-        )
-        started = response.recovery
+        started = (await suite.leader(RECOVERY.call(lambda stub: stub.StartRecovery, request))).recovery
         if not wait:
             session.show(lambda: [line("recovery ", strong(started.recovery_id), " started")], started)
             return Exit.OK

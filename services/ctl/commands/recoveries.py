@@ -8,12 +8,11 @@ from typing import Annotated, Final
 
 import typer
 from primacy.recovery.v1 import recovery_pb2 as pb
-from primacy.recovery.v1 import recovery_pb2_grpc
 
+from services.ctl.api import RECOVERY
 from services.ctl.client import Suite
 from services.ctl.failure import Exit
 from services.ctl.follow import follow, outcome
-from services.ctl.nodes import Service
 from services.ctl.session import (
     DEFAULT_NODES,
     DEFAULT_TIMEOUT,
@@ -58,18 +57,18 @@ def recoveries(
 
 async def _show_one(session: Session, suite: Suite, recovery_id: str) -> Exit:
     request = pb.GetRecoveryRequest(recovery_id=recovery_id)
-    response = await suite.first(
-        Service.RECOVERY,
-        lambda channel, timeout: recovery_pb2_grpc.RecoveryServiceStub(channel).GetRecovery(request, timeout=timeout),
-    )
-    session.show(lambda: recovery_lines(response.recovery), response.recovery)
+    _show(session, (await suite.first(RECOVERY.call(lambda stub: stub.GetRecovery, request))).recovery)
     return Exit.OK
+
+
+def _show(session: Session, recovery: pb.Recovery) -> None:
+    session.show(lambda: recovery_lines(recovery), recovery)
 
 
 async def _watch_one(session: Session, suite: Suite, recovery_id: str) -> Exit:
     last = pb.Recovery()
     async for recovery in follow(suite, recovery_id):
-        session.show(lambda shown=recovery: recovery_lines(shown), recovery)  # type: ignore[misc]
+        _show(session, recovery)
         last = recovery
     return outcome(last)
 
@@ -82,8 +81,12 @@ async def _show_all(session: Session, suite: Suite, cluster: str) -> Exit:
 
 async def _watch_all(session: Session, suite: Suite, cluster: str) -> Exit:
     async for recovery in changes(suite, cluster):
-        session.show(lambda shown=recovery: columns([recovery_cells(shown)]), recovery)  # type: ignore[misc]
+        _show_briefly(session, recovery)
     return Exit.OK
+
+
+def _show_briefly(session: Session, recovery: pb.Recovery) -> None:
+    session.show(lambda: columns([recovery_cells(recovery)]), recovery)
 
 
 async def changes(suite: Suite, cluster: str) -> AsyncIterator[pb.Recovery]:
@@ -101,10 +104,4 @@ async def changes(suite: Suite, cluster: str) -> AsyncIterator[pb.Recovery]:
 async def list_recoveries(suite: Suite, cluster: str) -> list[pb.Recovery]:
     """Return the newest recoveries, newest first, one page."""
     request = pb.ListRecoveriesRequest(cluster=cluster, page_size=_KEPT)
-    response = await suite.first(
-        Service.RECOVERY,
-        lambda channel, timeout: recovery_pb2_grpc.RecoveryServiceStub(channel).ListRecoveries(
-            request, timeout=timeout
-        ),
-    )
-    return list(response.recoveries)
+    return list((await suite.first(RECOVERY.call(lambda stub: stub.ListRecoveries, request))).recoveries)

@@ -6,7 +6,7 @@ import asyncio
 
 from services.ctl.client import Suite
 from services.ctl.failure import CtlError, Exit
-from services.ctl.group import blocked_findings, get_status, known_nodes
+from services.ctl.group import GET_STATUS, blocked_findings, known_nodes
 from services.ctl.health import SERVING, check
 from services.ctl.nodes import Node, Service
 from services.ctl.session import (
@@ -59,7 +59,7 @@ def _json(status: NodeStatus) -> dict[str, object]:
 
 async def node_status(suite: Suite, node: Node) -> NodeStatus:
     """Ask one node everything at once."""
-    (answer,), health = await asyncio.gather(suite.every(Service.CONSENSUS, get_status, (node,)), _healths(suite, node))
+    (answer,), health = await asyncio.gather(suite.every(GET_STATUS, (node,)), _healths(suite, node))
     states = {service.label: state for service, state in zip(Service, health, strict=True)}
     return NodeStatus(str(node), answer.value, str(answer.error or ""), states)
 

@@ -6,11 +6,10 @@ from typing import Annotated
 
 import typer
 from primacy.discovery.v1 import discovery_pb2 as pb
-from primacy.discovery.v1 import discovery_pb2_grpc
 
+from services.ctl.api import DISCOVERY
 from services.ctl.client import Suite
 from services.ctl.failure import Exit
-from services.ctl.nodes import Service
 from services.ctl.session import (
     DEFAULT_NODES,
     DEFAULT_TIMEOUT,
@@ -22,7 +21,7 @@ from services.ctl.session import (
     run,
 )
 from services.ctl.views.tree import topology_lines
-from services.shared.topology.convert import snapshot_from_proto
+from services.shared.topology.convert.snapshot import snapshot_from_proto
 
 
 def topology(
@@ -40,13 +39,8 @@ def topology(
     request = pb.GetTopologyRequest(cluster=cluster)
 
     async def work(suite: Suite) -> Exit:
-        response = await suite.first(
-            Service.DISCOVERY,
-            lambda channel, timeout_s: discovery_pb2_grpc.DiscoveryServiceStub(channel).GetTopology(
-                request, timeout=timeout_s
-            ),
-        )
-        session.show(lambda: topology_lines(snapshot_from_proto(response.snapshot)), response.snapshot)
+        found = (await suite.first(DISCOVERY.call(lambda stub: stub.GetTopology, request))).snapshot
+        session.show(lambda: topology_lines(snapshot_from_proto(found)), found)
         return Exit.OK
 
     run(session, work)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, Self
 
-from services.shared.topology.instance import Flavor, InstanceKey
+from services.shared.topology.key import InstanceKey
+from services.shared.topology.server import Flavor
 
 _NUMBERS: Final = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
 _MASK: Final = "'***'"
@@ -161,11 +162,6 @@ class Dialect:
         """Name of the variable that says whether replicated transactions are logged."""
         return "log_replica_updates" if self._since(8, 0, 26) else "log_slave_updates"
 
-    @property
-    def select_executed(self) -> str:
-        """The executed GTIDs in column `gtids`."""
-        return f"SELECT @@GLOBAL.{'gtid_current_pos' if self.mariadb else 'gtid_executed'} AS gtids"
-
     def wait_for_gtids(self, gtids: str, timeout: timedelta) -> Statement:
         """Wait until the applier has executed a set; column `done` is 0 when it has, else the time ran out.
 
@@ -256,7 +252,3 @@ class Dialect:
             return Statement(f"SET GLOBAL read_only = {int(read_only)}")
         # super_read_only = ON implies read_only = ON, and read_only = OFF implies super_read_only = OFF (MySQL manual).
         return Statement("SET GLOBAL super_read_only = ON" if read_only else "SET GLOBAL read_only = OFF")
-
-    def kill_session(self, connection_id: int) -> Statement:
-        """End a session and roll its transaction back."""
-        return Statement(f"KILL CONNECTION {connection_id:d}" if self.mariadb else f"KILL {connection_id:d}")

@@ -7,8 +7,9 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from primacy.consensus.v1 import consensus_pb2, consensus_pb2_grpc
+from primacy.consensus.v1 import consensus_pb2
 
+from services.ctl.api import REGISTRY, Call
 from services.ctl.client import Suite
 from services.ctl.failure import CtlError, Exit
 from services.ctl.nodes import Node, Service
@@ -16,7 +17,8 @@ from services.shared.runtime.errors import ClusterUnknown, NoLeader, NotLeader
 from tests.integration.ctl.ctl_world import SILENCE, FakeNode, running
 from tests.support.suite import free_base_port
 
-LIST = consensus_pb2.ListPrimariesRequest()
+LIST = REGISTRY.call(lambda stub: stub.ListPrimaries, consensus_pb2.ListPrimariesRequest())
+WATCH = REGISTRY.stream(lambda stub: stub.WatchPrimaries, consensus_pb2.WatchPrimariesRequest())
 
 
 def entry(alias: str) -> consensus_pb2.WatchPrimariesResponse:
@@ -40,20 +42,10 @@ async def suite_of(stack: AsyncExitStack, *nodes: Node, timeout_s: float = 2.0) 
     return await stack.enter_async_context(Suite(nodes, timeout_s))
 
 
-def list_primaries(channel: Any, timeout: float) -> Any:
-    """Ask for the directory."""
-    return consensus_pb2_grpc.RegistryServiceStub(channel).ListPrimaries(LIST, timeout=timeout)
-
-
-def watch_primaries(channel: Any) -> Any:
-    """Open the directory's stream."""
-    return consensus_pb2_grpc.RegistryServiceStub(channel).WatchPrimaries(consensus_pb2.WatchPrimariesRequest())
-
-
 async def watched(suite: Suite) -> list[str]:
     """Return the aliases of a stream until it ends or fails."""
     aliases = []
-    async for message in suite.watch(Service.CONSENSUS, watch_primaries):
+    async for message in suite.watch(WATCH):
         aliases += [primary.alias for primary in message.changed]
     return aliases
 
@@ -63,7 +55,7 @@ async def test_read_stops_at_the_first_answer() -> None:
         first, second = await fakes(stack, {"ListPrimaries": listed("a")}, {"ListPrimaries": listed("b")})
         suite = await suite_of(stack, first.node, second.node)
 
-        answer = await suite.first(Service.CONSENSUS, list_primaries)
+        answer = await suite.first(LIST)
 
     assert answer.primaries[0].alias == "a"
     assert second.asked == []
@@ -75,7 +67,7 @@ async def test_refusal_is_not_asked_for_a_second_time() -> None:
         suite = await suite_of(stack, first.node, second.node)
 
         with pytest.raises(CtlError, match="cluster x is not known"):
-            await suite.first(Service.CONSENSUS, list_primaries)
+            await suite.first(LIST)
 
     assert second.asked == []
 
@@ -86,7 +78,7 @@ async def test_when_nobody_answers_all_are_named() -> None:
         suite = await suite_of(stack, *nodes)
 
         with pytest.raises(CtlError) as failure:
-            await suite.first(Service.CONSENSUS, list_primaries)
+            await suite.first(LIST)
 
     assert failure.value.exit_code is Exit.UNAVAILABLE
     assert all(node.endpoint(Service.CONSENSUS) in str(failure.value) for node in nodes)
@@ -99,7 +91,7 @@ async def test_leader_named_by_a_refusal_is_asked_although_nobody_named_it_here(
         (follower,) = await fakes(stack, {"ListPrimaries": refusal})
         suite = await suite_of(stack, follower.node)
 
-        answer = await suite.leader(Service.CONSENSUS, list_primaries)
+        answer = await suite.leader(LIST)
 
     assert answer.primaries[0].alias == "led"
 
@@ -112,7 +104,7 @@ async def test_followers_that_name_each_other_end_at_the_deadline() -> None:
         suite = await suite_of(stack, first.node, timeout_s=0.6)
 
         with pytest.raises(CtlError, match="does not lead") as failure:
-            await suite.leader(Service.CONSENSUS, list_primaries)
+            await suite.leader(LIST)
 
     assert failure.value.exit_code is Exit.REFUSED
 
@@ -128,9 +120,9 @@ async def test_leader_that_is_elected_meanwhile_answers() -> None:
             calls += 1
             if calls == 2:
                 node.answers["ListPrimaries"] = listed("elected")
-            return list_primaries(channel, timeout)
+            return LIST.make(channel, timeout)
 
-        answer = await suite.leader(Service.CONSENSUS, call)
+        answer = await suite.leader(Call(LIST.service, call))
 
     assert answer.primaries[0].alias == "elected"
 
@@ -141,7 +133,7 @@ async def test_without_any_node_a_leader_is_not_waited_for() -> None:
         began = time.monotonic()
 
         with pytest.raises(CtlError, match="does not answer"):
-            await suite.leader(Service.CONSENSUS, list_primaries)
+            await suite.leader(LIST)
 
     assert time.monotonic() - began < 10
 

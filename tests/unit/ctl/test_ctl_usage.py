@@ -16,6 +16,9 @@ from services.ctl.__main__ import run
         pytest.param(("findings", "--timeout", "5"), id="duration without unit"),
         pytest.param(("findings", "--timeout", "0s"), id="no time"),
         pytest.param(("findings", "--output", "xml"), id="output"),
+        pytest.param(("recover", "p", "--request-id", "7"), id="request id"),
+        pytest.param(("consensus", "cancel-replacement", "7"), id="replacement"),
+        pytest.param(("consensus", "cancel-replacement", ""), id="empty replacement"),
         pytest.param(("nonsense",), id="command"),
         pytest.param(("health", "no-port"), id="endpoint"),
         pytest.param(("up", "--nodes", "0"), id="no node"),
@@ -33,7 +36,7 @@ def test_help_lists_every_command_and_the_exit_codes(capsys: pytest.CaptureFixtu
     assert run(["--help"]) == 0
 
     shown = capsys.readouterr().out
-    commands = "up status health discover topology findings explain plan recover recoveries primaries"
+    commands = "up status health discover topology findings explain analyze plan recover recoveries primaries"
     groups = "downtime maintenance rule tag pool name policy setting"
     assert all(f"\n  {command} " in shown for command in (*commands.split(), *groups.split()))
     assert "Exit codes: 0 done;" in shown

@@ -7,28 +7,23 @@ from typing import Annotated
 import typer
 from primacy.consensus.v1 import consensus_pb2 as pb
 
+from services.ctl.api import GROUP
+from services.ctl.arguments import RequestIdOption, parse_request_id
 from services.ctl.client import Suite
-from services.ctl.commands.consensus.asking import (
+from services.ctl.commands.consensus.options import (
+    ApiOption,
     DryRunOption,
     ForceOption,
-    RequestIdOption,
-    ask_leader,
-    request_id_of,
-    stub,
+    IdOption,
+    NameArgument,
+    PreferenceOption,
+    RaftOption,
+    RecoveryOption,
+    SiteOption,
 )
 from services.ctl.failure import Exit
 from services.ctl.session import DEFAULT_NODES, NodesOption, Output, OutputOption, Session, TimeoutOption, run
 from services.ctl.views.consensus import changed_lines
-
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of its node, as in its certificate.")]
-RaftOption = Annotated[str, typer.Option(metavar="HOST:PORT", help="Where its peers reach it.")]
-ApiOption = Annotated[str, typer.Option(metavar="HOST:PORT", help="Where its API is.")]
-RecoveryOption = Annotated[str, typer.Option(metavar="HOST:PORT", help="Where the recovery of its node is.")]
-IdOption = Annotated[
-    int, typer.Option("--id", min=0, help="Its member_id, never used before. Default: drawn, and shown.")
-]
-SiteOption = Annotated[str, typer.Option(help="Its data centre.")]
-PreferenceOption = Annotated[int, typer.Option(min=0, max=100, help="Who tends to lead; 0 votes and never leads.")]
 
 
 def add(
@@ -64,7 +59,7 @@ def add(
         preference=preference,
     )
     request = pb.AddMemberRequest(
-        request_id=request_id_of(request_id),
+        request_id=parse_request_id(request_id),
         member=member,
         auto_promote=not learner,
         force=force,
@@ -72,7 +67,7 @@ def add(
     )
 
     async def work(suite: Suite) -> Exit:
-        done = await ask_leader(suite, lambda channel, timeout_s: stub(channel).AddMember(request, timeout=timeout_s))
+        done = await suite.leader(GROUP.call(lambda stub: stub.AddMember, request))
         said = f"{name} is in, as member {done.member_id}"
         session.show(lambda: changed_lines(said, done.members, done.warnings, dry_run), done)
         return Exit.OK

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from google.protobuf import duration_pb2
 from primacy.consensus.v1 import consensus_pb2 as pb
 
+from services.ctl.api import GROUP
+from services.ctl.arguments import parse_span
 from services.ctl.client import Suite
-from services.ctl.commands.consensus.asking import DryRunOption, ForceOption, ask_leader, find_member, stub
+from services.ctl.commands.consensus.asking import find_member
+from services.ctl.commands.consensus.options import DryRunOption, ForceOption
 from services.ctl.failure import Exit
 from services.ctl.session import (
     DEFAULT_NODES,
@@ -18,7 +20,6 @@ from services.ctl.session import (
     OutputOption,
     Session,
     TimeoutOption,
-    parse_option_duration,
     run,
 )
 from services.ctl.views.consensus import leads_line
@@ -43,9 +44,7 @@ def transfer(
     async def work(suite: Suite) -> Exit:
         target = (await find_member(suite, member)).member_id if member else 0
         request = pb.TransferLeadershipRequest(member_id=target, force=force, validate_only=dry_run)
-        done = await ask_leader(
-            suite, lambda channel, timeout_s: stub(channel).TransferLeadership(request, timeout=timeout_s)
-        )
+        done = await suite.leader(GROUP.call(lambda stub: stub.TransferLeadership, request))
         session.show(lambda: [leads_line(done.leader, done.term, dry_run)], done)
         return Exit.OK
 
@@ -62,12 +61,10 @@ def step_down(
 ) -> None:
     """Have the leader hand over to whom it fits best, and stay a follower for a while."""
     session = Session.of(nodes, output, timeout)
-    span = duration_pb2.Duration()
-    span.FromNanoseconds(round(parse_option_duration(hold) * 1e9))
-    request = pb.StepDownRequest(hold=span, force=force, validate_only=dry_run)
+    request = pb.StepDownRequest(hold=parse_span(hold), force=force, validate_only=dry_run)
 
     async def work(suite: Suite) -> Exit:
-        done = await ask_leader(suite, lambda channel, timeout_s: stub(channel).StepDown(request, timeout=timeout_s))
+        done = await suite.leader(GROUP.call(lambda stub: stub.StepDown, request))
         session.show(lambda: [leads_line(done.leader, done.term, dry_run)], done)
         return Exit.OK
 

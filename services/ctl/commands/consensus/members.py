@@ -7,17 +7,18 @@ from typing import Annotated
 import typer
 from primacy.consensus.v1 import consensus_pb2 as pb
 
+from services.ctl.api import GROUP
+from services.ctl.arguments import RequestIdOption, parse_request_id
 from services.ctl.client import Suite
-from services.ctl.commands.consensus.asking import (
+from services.ctl.commands.consensus.asking import find_member, leader_status
+from services.ctl.commands.consensus.options import (
+    ApiOption,
     DryRunOption,
     ForceOption,
     MemberArgument,
-    RequestIdOption,
-    ask_leader,
-    find_member,
-    leader_status,
-    request_id_of,
-    stub,
+    RaftOption,
+    RecoveryOption,
+    SiteOption,
 )
 from services.ctl.failure import CtlError, Exit
 from services.ctl.session import DEFAULT_NODES, NodesOption, Output, OutputOption, Session, TimeoutOption, run
@@ -52,16 +53,14 @@ def promote(
 ) -> None:
     """Make a learner a voter. Refused until it has caught up."""
     session = Session.of(nodes, output, timeout)
-    asked = request_id_of(request_id)
+    asked = parse_request_id(request_id)
 
     async def work(suite: Suite) -> Exit:
         found = await find_member(suite, member)
         request = pb.PromoteMemberRequest(
             request_id=asked, member_id=found.member_id, force=force, validate_only=dry_run
         )
-        done = await ask_leader(
-            suite, lambda channel, timeout_s: stub(channel).PromoteMember(request, timeout=timeout_s)
-        )
+        done = await suite.leader(GROUP.call(lambda stub: stub.PromoteMember, request))
         session.show(lambda: changed_lines(f"{found.name} votes", done.members, done.warnings, dry_run), done)
         return Exit.OK
 
@@ -79,16 +78,14 @@ def remove(
 ) -> None:
     """Take a member out of the group, for good: its id never comes back. A leader is transferred first."""
     session = Session.of(nodes, output, timeout)
-    asked = request_id_of(request_id)
+    asked = parse_request_id(request_id)
 
     async def work(suite: Suite) -> Exit:
         found = await find_member(suite, member)
         request = pb.RemoveMemberRequest(
             request_id=asked, member_id=found.member_id, force=force, validate_only=dry_run
         )
-        done = await ask_leader(
-            suite, lambda channel, timeout_s: stub(channel).RemoveMember(request, timeout=timeout_s)
-        )
+        done = await suite.leader(GROUP.call(lambda stub: stub.RemoveMember, request))
         session.show(lambda: changed_lines(f"{found.name} is out", done.members, done.warnings, dry_run), done)
         return Exit.OK
 
@@ -97,10 +94,10 @@ def remove(
 
 def update(
     member: MemberArgument,
-    raft_endpoint: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where its peers reach it.")] = "",
-    api_endpoint: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where its API is.")] = "",
-    recovery_endpoint: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where its node's recovery is.")] = "",
-    site: Annotated[str, typer.Option(help="Its data centre.")] = "",
+    raft_endpoint: RaftOption = "",
+    api_endpoint: ApiOption = "",
+    recovery_endpoint: RecoveryOption = "",
+    site: SiteOption = "",
     preference: Annotated[
         int | None, typer.Option(min=0, max=100, help="Who tends to lead; 0 votes and never leads.")
     ] = None,
@@ -112,7 +109,7 @@ def update(
 ) -> None:
     """Change what the group knows of a member; what is not given stays."""
     session = Session.of(nodes, output, timeout)
-    asked = request_id_of(request_id)
+    asked = parse_request_id(request_id)
     if not any((raft_endpoint, api_endpoint, recovery_endpoint, site)) and preference is None:
         raise CtlError("nothing is to be changed; give --preference, --site or an endpoint", Exit.USAGE)
 
@@ -127,9 +124,7 @@ def update(
             preference=preference,
         )
         request = pb.UpdateMemberRequest(request_id=asked, member=change, validate_only=dry_run)
-        done = await ask_leader(
-            suite, lambda channel, timeout_s: stub(channel).UpdateMember(request, timeout=timeout_s)
-        )
+        done = await suite.leader(GROUP.call(lambda stub: stub.UpdateMember, request))
         session.show(lambda: changed_lines(f"{found.name} is updated", done.members, done.warnings, dry_run), done)
         return Exit.OK
 

@@ -7,24 +7,20 @@ from typing import Annotated
 import typer
 from primacy.consensus.v1 import consensus_pb2 as pb
 
+from services.ctl.api import GROUP
+from services.ctl.arguments import RequestIdOption, parse_request_id, parse_uuid
 from services.ctl.client import Suite
-from services.ctl.commands.consensus.add import (
+from services.ctl.commands.consensus.asking import find_member
+from services.ctl.commands.consensus.options import (
     ApiOption,
+    DryRunOption,
     IdOption,
+    MemberArgument,
     NameArgument,
     PreferenceOption,
     RaftOption,
     RecoveryOption,
     SiteOption,
-)
-from services.ctl.commands.consensus.asking import (
-    DryRunOption,
-    MemberArgument,
-    RequestIdOption,
-    ask_leader,
-    find_member,
-    request_id_of,
-    stub,
 )
 from services.ctl.failure import Exit
 from services.ctl.session import DEFAULT_NODES, NodesOption, Output, OutputOption, Session, TimeoutOption, run
@@ -51,7 +47,7 @@ def replace(
     Answers when the group has taken it on; whoever leads carries it on. `primacy consensus status` shows how far it is.
     """
     session = Session.of(nodes, output, timeout)
-    asked = request_id_of(request_id)
+    asked = parse_request_id(request_id)
     member = pb.Member(
         member_id=member_id,
         name=name,
@@ -67,9 +63,7 @@ def replace(
         request = pb.ReplaceMemberRequest(
             request_id=asked, old_member_id=found.member_id, new_member=member, validate_only=dry_run
         )
-        done = await ask_leader(
-            suite, lambda channel, timeout_s: stub(channel).ReplaceMember(request, timeout=timeout_s)
-        )
+        done = await suite.leader(GROUP.call(lambda stub: stub.ReplaceMember, request))
         session.show(lambda: replacement_lines(done.replacement, done.warnings, dry_run), done)
         return Exit.OK
 
@@ -84,12 +78,10 @@ def cancel_replacement(
 ) -> None:
     """End a replacement before the old member is removed; the new one stays what it is by then."""
     session = Session.of(nodes, output, timeout)
-    request = pb.CancelReplacementRequest(replacement_id=request_id_of(replacement_id))
+    request = pb.CancelReplacementRequest(replacement_id=parse_uuid(replacement_id, "ID"))
 
     async def work(suite: Suite) -> Exit:
-        done = await ask_leader(
-            suite, lambda channel, timeout_s: stub(channel).CancelReplacement(request, timeout=timeout_s)
-        )
+        done = await suite.leader(GROUP.call(lambda stub: stub.CancelReplacement, request))
         session.show(lambda: replacement_lines(done.replacement, (), False), done)
         return Exit.OK
 

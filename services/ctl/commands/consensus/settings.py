@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from google.protobuf import duration_pb2
 from primacy.consensus.v1 import consensus_pb2 as pb
 
+from services.ctl.api import GROUP
+from services.ctl.arguments import RequestIdOption, parse_optional_span, parse_request_id
 from services.ctl.client import Suite
-from services.ctl.commands.consensus.asking import DryRunOption, RequestIdOption, ask_leader, request_id_of, stub
+from services.ctl.commands.consensus.options import DryRunOption
 from services.ctl.failure import Exit
-from services.ctl.nodes import Service
 from services.ctl.session import (
     DEFAULT_NODES,
     NodesOption,
@@ -19,7 +19,6 @@ from services.ctl.session import (
     OutputOption,
     Session,
     TimeoutOption,
-    parse_option_duration,
     run,
 )
 from services.ctl.text import line, strong
@@ -47,26 +46,21 @@ def settings(
     """
     session = Session.of(nodes, output, timeout)
     wanted = pb.GroupSettings(
-        heartbeat=_span(heartbeat),
-        election_min=_span(election_min),
-        election_max=_span(election_max),
+        heartbeat=parse_optional_span(heartbeat),
+        election_min=parse_optional_span(election_min),
+        election_max=parse_optional_span(election_max),
         clock_drift_ppm=clock_drift_ppm,
     )
-    asked = request_id_of(request_id)
+    asked = parse_request_id(request_id)
 
     async def show(suite: Suite) -> Exit:
-        found = await suite.first(
-            Service.CONSENSUS,
-            lambda channel, timeout_s: stub(channel).GetGroupSettings(pb.GetGroupSettingsRequest(), timeout=timeout_s),
-        )
+        found = await suite.first(GROUP.call(lambda stub: stub.GetGroupSettings, pb.GetGroupSettingsRequest()))
         session.show(lambda: settings_lines(found.settings, found.log_index), found)
         return Exit.OK
 
     async def change(suite: Suite) -> Exit:
         request = pb.SetGroupSettingsRequest(request_id=asked, settings=wanted, validate_only=dry_run)
-        done = await ask_leader(
-            suite, lambda channel, timeout_s: stub(channel).SetGroupSettings(request, timeout=timeout_s)
-        )
+        done = await suite.leader(GROUP.call(lambda stub: stub.SetGroupSettings, request))
         session.show(lambda: settings_lines(done.settings, done.log_index), done)
         return Exit.OK
 
@@ -90,19 +84,9 @@ def raise_version(
     request = pb.RaiseGroupVersionRequest(version=version, validate_only=dry_run)
 
     async def work(suite: Suite) -> Exit:
-        done = await ask_leader(
-            suite, lambda channel, timeout_s: stub(channel).RaiseGroupVersion(request, timeout=timeout_s)
-        )
+        done = await suite.leader(GROUP.call(lambda stub: stub.RaiseGroupVersion, request))
         said = "would speak" if dry_run else "speaks"
         session.show(lambda: [line(f"the group {said} version ", strong(str(done.version)))], done)
         return Exit.OK
 
     run(session, work)
-
-
-def _span(text: str) -> duration_pb2.Duration | None:
-    if not text:
-        return None
-    span = duration_pb2.Duration()
-    span.FromNanoseconds(round(parse_option_duration(text) * 1e9))
-    return span

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from primacy.consensus.v1 import consensus_pb2 as pb
 
+from services.ctl.api import GROUP
 from services.ctl.client import Suite
-from services.ctl.commands.consensus.asking import stub
 from services.ctl.failure import Exit
-from services.ctl.nodes import Service
 from services.ctl.session import DEFAULT_NODES, NodesOption, Output, OutputOption, Session, TimeoutOption, run
 from services.ctl.views.consensus import leadership_line
 from services.shared.runtime.clock import utc_now
@@ -22,10 +21,13 @@ def watch(
     session = Session.of(nodes, output, timeout)
 
     async def work(suite: Suite) -> Exit:
-        messages = suite.watch(Service.CONSENSUS, lambda channel: stub(channel).WatchLeader(pb.WatchLeaderRequest()))
-        async for message in messages:
+        async for message in suite.watch(GROUP.stream(lambda stub: stub.WatchLeader, pb.WatchLeaderRequest())):
             if not message.progress:
-                session.show(lambda shown=message: [leadership_line(shown, utc_now())], message)  # type: ignore[misc]
+                _show(session, message)
         return Exit.OK
 
     run(session, work)
+
+
+def _show(session: Session, message: pb.WatchLeaderResponse) -> None:
+    session.show(lambda: [leadership_line(message, utc_now())], message)

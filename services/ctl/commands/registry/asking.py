@@ -1,55 +1,28 @@
-"""Asking the registry: the leader for changes, anybody for a list, and what a person means by a target."""
+"""Asking the registry: who writes and why, all pages of a list, and what a person means by a target."""
 
 from __future__ import annotations
 
+import copy
 import uuid
-from collections.abc import Callable
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
-import typer
-from google.protobuf import duration_pb2
 from primacy.consensus.v1 import consensus_pb2, consensus_pb2_grpc
 from primacy.consensus.v1 import registry_pb2 as pb
 
-from services.ctl.arguments import names_instance, parse_endpoint
-from services.ctl.client import Call, Suite, T
-from services.ctl.commands.consensus.asking import RequestIdOption, request_id_of
-from services.ctl.nodes import Service
+from services.ctl.api import REGISTRY, Method
+from services.ctl.arguments import names_instance, parse_endpoint, parse_request_id
+from services.ctl.client import Suite
+from services.ctl.paging import ListRequest, PageT, all_pages
 from services.ctl.requester import requester
-from services.ctl.session import parse_option_duration
-
-__all__ = [
-    "FreshOption",
-    "OwnerOption",
-    "ReasonOption",
-    "RequestIdOption",
-    "WhyOption",
-    "ask_leader",
-    "consistency",
-    "list_all",
-    "origin",
-    "parse_span",
-    "resolve_cluster",
-    "resolve_target",
-    "stub",
-]
-
-OwnerOption = Annotated[str, typer.Option(help="Who wants it; default: you, on this machine.")]
-ReasonOption = Annotated[str, typer.Option(help="Why, for whoever reads it later.")]
-WhyOption = Annotated[str, typer.Option("--reason", help="Why; required, for whoever finds it at night.")]
-FreshOption = Annotated[bool, typer.Option("--fresh", help="The newest committed state; needs a quorum.")]
-
-stub = consensus_pb2_grpc.RegistryServiceStub
 
 
-class Page(Protocol):
-    """What all lists answer."""
+class RegistryList(ListRequest, Protocol):
+    """What all requests that list the registry have in common."""
 
-    @property
-    def next_page_token(self) -> str: ...
+    consistency: pb.ReadConsistency.ValueType
 
 
-PageT = TypeVar("PageT", bound=Page)
+ListT = TypeVar("ListT", bound=RegistryList)
 
 
 def origin(owner: str, reason: str, request_id: str) -> dict[str, Any]:
@@ -58,49 +31,35 @@ def origin(owner: str, reason: str, request_id: str) -> dict[str, Any]:
     Raises:
         CtlError: The request id is no UUID.
     """
-    return {"request_id": request_id_of(request_id), "owner": owner or requester(), "reason": reason}
+    return {"request_id": parse_request_id(request_id), "owner": owner or requester(), "reason": reason}
 
 
-def consistency(*, fresh: bool) -> pb.ReadConsistency.ValueType:
-    """Return how far a list looks."""
-    return pb.READ_CONSISTENCY_LINEARIZABLE if fresh else pb.READ_CONSISTENCY_LOCAL
-
-
-async def ask_leader(suite: Suite, call: Call[T]) -> T:
-    """Return the leader's answer to a write; each has a request id, so it may be repeated."""
-    return await suite.leader(Service.CONSENSUS, call)
-
-
-async def list_all(suite: Suite, page: Callable[[str], Call[PageT]], *, fresh: bool) -> list[PageT]:
-    """Return all pages of a list.
+async def list_all(
+    suite: Suite,
+    method: Method[consensus_pb2_grpc.RegistryServiceAsyncStub, ListT, PageT],
+    request: ListT,
+    *,
+    fresh: bool,
+) -> PageT:
+    """Return all pages of a list as one.
 
     Args:
         suite: Whom to ask.
-        page: Returns the call for a page token.
-        fresh: Ask the leader, who knows what is committed.
-    """
-
-    async def ask(token: str) -> PageT:
-        call = page(token)
-        return await (suite.leader(Service.CONSENSUS, call) if fresh else suite.first(Service.CONSENSUS, call))
-
-    pages = [await ask("")]
-    while pages[-1].next_page_token:
-        pages.append(await ask(pages[-1].next_page_token))
-    return pages
-
-
-def parse_span(text: str) -> duration_pb2.Duration | None:
-    """Parse a duration such as `2h`; empty stays absent.
+        method: Which list.
+        request: What to list; its page and its consistency do not matter.
+        fresh: Ask the leader, who knows what is committed; else anybody.
 
     Raises:
-        CtlError: It has no unit, or is not above zero.
+        CtlError: It was refused, or nobody answers.
     """
-    if not text:
-        return None
-    span = duration_pb2.Duration()
-    span.FromMilliseconds(round(parse_option_duration(text) * 1_000))
-    return span
+    asked = copy.deepcopy(request)
+    asked.consistency = pb.READ_CONSISTENCY_LINEARIZABLE if fresh else pb.READ_CONSISTENCY_LOCAL
+
+    async def ask(page: ListT) -> PageT:
+        call = REGISTRY.call(method, page)
+        return await (suite.leader(call) if fresh else suite.first(call))
+
+    return await all_pages(ask, asked)
 
 
 async def resolve_target(suite: Suite, text: str) -> pb.Target:
@@ -124,16 +83,9 @@ async def resolve_cluster(suite: Suite, text: str) -> str:
         return str(uuid.UUID(text))
     except ValueError:
         pass
-    named = await suite.first(
-        Service.CONSENSUS,
-        lambda channel, timeout_s: stub(channel).ListClusterNames(
-            pb.ListClusterNamesRequest(alias=text), timeout=timeout_s
-        ),
-    )
+    by_alias = pb.ListClusterNamesRequest(alias=text)
+    named = await suite.first(REGISTRY.call(lambda stub: stub.ListClusterNames, by_alias))
     if named.cluster_names:
         return named.cluster_names[0].cluster_id
     request = consensus_pb2.GetPrimaryRequest(cluster=text)
-    found = await suite.first(
-        Service.CONSENSUS, lambda channel, timeout_s: stub(channel).GetPrimary(request, timeout=timeout_s)
-    )
-    return found.primary.cluster_id
+    return (await suite.first(REGISTRY.call(lambda stub: stub.GetPrimary, request))).primary.cluster_id

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 from primacy.consensus.v1 import registry_pb2 as pb
 
+from services.ctl.api import REGISTRY
+from services.ctl.arguments import RequestIdOption, parse_optional_span
 from services.ctl.client import Suite
-from services.ctl.commands.registry.asking import (
+from services.ctl.commands.registry.asking import list_all, origin, resolve_target
+from services.ctl.commands.registry.options import (
     FreshOption,
+    OnlyTargetArgument,
     OwnerOption,
     ReasonOption,
-    RequestIdOption,
+    TargetArgument,
     WhyOption,
-    ask_leader,
-    consistency,
-    list_all,
-    origin,
-    parse_span,
-    resolve_target,
-    stub,
 )
-from services.ctl.failure import Exit
+from services.ctl.commands.registry.showing import show_item, show_items
 from services.ctl.session import (
     DEFAULT_NODES,
     DEFAULT_TIMEOUT,
@@ -31,9 +29,7 @@ from services.ctl.session import (
     OutputOption,
     Session,
     TimeoutOption,
-    run,
 )
-from services.ctl.text import line
 from services.ctl.views.registry import downtime_lines
 
 app = typer.Typer(name="downtime", help="What automatic recovery leaves alone for a while.", no_args_is_help=True)
@@ -41,7 +37,7 @@ app = typer.Typer(name="downtime", help="What automatic recovery leaves alone fo
 
 @app.command()
 def begin(
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="HOST:PORT, or a cluster: its id or exact alias.")],
+    target: TargetArgument,
     reason: WhyOption,
     span: Annotated[str, typer.Option("--for", metavar="DURATION", help="How long, at most a year and a day.")] = "10m",
     owner: OwnerOption = "",
@@ -53,22 +49,18 @@ def begin(
     """Begin a downtime, in the place of the one the target has."""
     session = Session.of(nodes, output, timeout)
     common = origin(owner, reason, request_id)
-    duration = parse_span(span)
+    duration = parse_optional_span(span)
 
-    async def work(suite: Suite) -> Exit:
+    async def change(suite: Suite) -> pb.Downtime:
         request = pb.BeginDowntimeRequest(target=await resolve_target(suite, target), duration=duration, **common)
-        done = await ask_leader(
-            suite, lambda channel, timeout_s: stub(channel).BeginDowntime(request, timeout=timeout_s)
-        )
-        session.show(lambda: downtime_lines([done.downtime]), done.downtime)
-        return Exit.OK
+        return (await suite.leader(REGISTRY.call(lambda stub: stub.BeginDowntime, request))).downtime
 
-    run(session, work)
+    show_item(session, change, downtime_lines)
 
 
 @app.command()
 def end(
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="HOST:PORT, or a cluster: its id or exact alias.")],
+    target: TargetArgument,
     owner: OwnerOption = "",
     reason: ReasonOption = "",
     request_id: RequestIdOption = "",
@@ -80,18 +72,16 @@ def end(
     session = Session.of(nodes, output, timeout)
     common = origin(owner, reason, request_id)
 
-    async def work(suite: Suite) -> Exit:
+    async def change(suite: Suite) -> pb.Downtime:
         request = pb.EndDowntimeRequest(target=await resolve_target(suite, target), **common)
-        done = await ask_leader(suite, lambda channel, timeout_s: stub(channel).EndDowntime(request, timeout=timeout_s))
-        session.show(lambda: [line("ended: ", *downtime_lines([done.downtime]))], done.downtime)
-        return Exit.OK
+        return (await suite.leader(REGISTRY.call(lambda stub: stub.EndDowntime, request))).downtime
 
-    run(session, work)
+    show_item(session, change, downtime_lines, "ended")
 
 
 @app.command("list")
 def show(
-    target: Annotated[str, typer.Argument(metavar="[TARGET]", help="HOST:PORT, or a cluster; default: all.")] = "",
+    target: OnlyTargetArgument = "",
     fresh: FreshOption = False,
     nodes: NodesOption = DEFAULT_NODES,
     output: OutputOption = Output.TEXT,
@@ -100,22 +90,9 @@ def show(
     """List downtimes, also those that begin later."""
     session = Session.of(nodes, output, timeout)
 
-    async def work(suite: Suite) -> Exit:
+    async def listed(suite: Suite) -> Sequence[pb.Downtime]:
         asked = await resolve_target(suite, target) if target else None
-        pages = await list_all(
-            suite,
-            lambda token: (
-                lambda channel, timeout_s: stub(channel).ListDowntimes(
-                    pb.ListDowntimesRequest(
-                        page_size=1000, page_token=token, consistency=consistency(fresh=fresh), target=asked
-                    ),
-                    timeout=timeout_s,
-                )
-            ),
-            fresh=fresh,
-        )
-        found = [each for page in pages for each in page.downtimes]
-        session.show(lambda: downtime_lines(found), {"downtimes": found})
-        return Exit.OK
+        request = pb.ListDowntimesRequest(target=asked)
+        return (await list_all(suite, lambda stub: stub.ListDowntimes, request, fresh=fresh)).downtimes
 
-    run(session, work)
+    show_items(session, "downtimes", listed, downtime_lines)

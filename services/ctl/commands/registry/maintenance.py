@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 from primacy.consensus.v1 import registry_pb2 as pb
 
+from services.ctl.api import REGISTRY
+from services.ctl.arguments import RequestIdOption, parse_optional_span
 from services.ctl.client import Suite
-from services.ctl.commands.registry.asking import (
+from services.ctl.commands.registry.asking import list_all, origin, resolve_target
+from services.ctl.commands.registry.options import (
     FreshOption,
+    OnlyTargetArgument,
     OwnerOption,
     ReasonOption,
-    RequestIdOption,
+    TargetArgument,
     WhyOption,
-    ask_leader,
-    consistency,
-    list_all,
-    origin,
-    parse_span,
-    resolve_target,
-    stub,
 )
-from services.ctl.failure import Exit
+from services.ctl.commands.registry.showing import show_item, show_items
 from services.ctl.session import (
     DEFAULT_NODES,
     DEFAULT_TIMEOUT,
@@ -31,9 +29,7 @@ from services.ctl.session import (
     OutputOption,
     Session,
     TimeoutOption,
-    run,
 )
-from services.ctl.text import line
 from services.ctl.views.registry import maintenance_lines
 
 app = typer.Typer(name="maintenance", help="Take a server or a cluster for exclusive work.", no_args_is_help=True)
@@ -41,7 +37,7 @@ app = typer.Typer(name="maintenance", help="Take a server or a cluster for exclu
 
 @app.command()
 def begin(
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="HOST:PORT, or a cluster: its id or exact alias.")],
+    target: TargetArgument,
     reason: WhyOption,
     span: Annotated[str, typer.Option("--for", metavar="DURATION", help="How long at most, up to 30 days.")] = "10m",
     prolong: Annotated[int, typer.Option(metavar="ID", min=0, help="Prolong this maintenance instead.")] = 0,
@@ -54,24 +50,20 @@ def begin(
     """Take an instance or a cluster. Code 1 when somebody else has it."""
     session = Session.of(nodes, output, timeout)
     common = origin(owner, reason, request_id)
-    duration = parse_span(span)
+    duration = parse_optional_span(span)
 
-    async def work(suite: Suite) -> Exit:
+    async def change(suite: Suite) -> pb.Maintenance:
         request = pb.BeginMaintenanceRequest(
             target=await resolve_target(suite, target), duration=duration, maintenance_id=prolong, **common
         )
-        done = await ask_leader(
-            suite, lambda channel, timeout_s: stub(channel).BeginMaintenance(request, timeout=timeout_s)
-        )
-        session.show(lambda: maintenance_lines([done.maintenance]), done.maintenance)
-        return Exit.OK
+        return (await suite.leader(REGISTRY.call(lambda stub: stub.BeginMaintenance, request))).maintenance
 
-    run(session, work)
+    show_item(session, change, maintenance_lines)
 
 
 @app.command()
 def end(
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="HOST:PORT, or a cluster: its id or exact alias.")],
+    target: TargetArgument,
     only: Annotated[int, typer.Option("--id", metavar="ID", min=0, help="Only this maintenance.")] = 0,
     owner: OwnerOption = "",
     reason: ReasonOption = "",
@@ -84,20 +76,16 @@ def end(
     session = Session.of(nodes, output, timeout)
     common = origin(owner, reason, request_id)
 
-    async def work(suite: Suite) -> Exit:
+    async def change(suite: Suite) -> pb.Maintenance:
         request = pb.EndMaintenanceRequest(target=await resolve_target(suite, target), maintenance_id=only, **common)
-        done = await ask_leader(
-            suite, lambda channel, timeout_s: stub(channel).EndMaintenance(request, timeout=timeout_s)
-        )
-        session.show(lambda: [line("ended: ", *maintenance_lines([done.maintenance]))], done.maintenance)
-        return Exit.OK
+        return (await suite.leader(REGISTRY.call(lambda stub: stub.EndMaintenance, request))).maintenance
 
-    run(session, work)
+    show_item(session, change, maintenance_lines, "ended")
 
 
 @app.command("list")
 def show(
-    target: Annotated[str, typer.Argument(metavar="[TARGET]", help="HOST:PORT, or a cluster; default: all.")] = "",
+    target: OnlyTargetArgument = "",
     fresh: FreshOption = False,
     nodes: NodesOption = DEFAULT_NODES,
     output: OutputOption = Output.TEXT,
@@ -106,22 +94,9 @@ def show(
     """List maintenances."""
     session = Session.of(nodes, output, timeout)
 
-    async def work(suite: Suite) -> Exit:
+    async def listed(suite: Suite) -> Sequence[pb.Maintenance]:
         asked = await resolve_target(suite, target) if target else None
-        pages = await list_all(
-            suite,
-            lambda token: (
-                lambda channel, timeout_s: stub(channel).ListMaintenances(
-                    pb.ListMaintenancesRequest(
-                        page_size=1000, page_token=token, consistency=consistency(fresh=fresh), target=asked
-                    ),
-                    timeout=timeout_s,
-                )
-            ),
-            fresh=fresh,
-        )
-        found = [each for page in pages for each in page.maintenances]
-        session.show(lambda: maintenance_lines(found), {"maintenances": found})
-        return Exit.OK
+        request = pb.ListMaintenancesRequest(target=asked)
+        return (await list_all(suite, lambda stub: stub.ListMaintenances, request, fresh=fresh)).maintenances
 
-    run(session, work)
+    show_items(session, "maintenances", listed, maintenance_lines)

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 from primacy.consensus.v1 import registry_pb2 as pb
 
+from services.ctl.api import REGISTRY
+from services.ctl.arguments import RequestIdOption
 from services.ctl.client import Suite
-from services.ctl.commands.registry.asking import (
+from services.ctl.commands.registry.asking import list_all, origin, resolve_cluster
+from services.ctl.commands.registry.options import (
+    ClusterArgument,
     FreshOption,
     OwnerOption,
     ReasonOption,
-    RequestIdOption,
-    ask_leader,
-    consistency,
-    list_all,
-    origin,
-    resolve_cluster,
-    stub,
 )
-from services.ctl.failure import Exit
+from services.ctl.commands.registry.showing import show_item, show_items
 from services.ctl.session import (
     DEFAULT_NODES,
     DEFAULT_TIMEOUT,
@@ -29,9 +27,7 @@ from services.ctl.session import (
     OutputOption,
     Session,
     TimeoutOption,
-    run,
 )
-from services.ctl.text import line
 from services.ctl.views.registry import name_lines
 
 app = typer.Typer(name="name", help="Names of clusters: alias and domain.", no_args_is_help=True)
@@ -39,7 +35,7 @@ app = typer.Typer(name="name", help="Names of clusters: alias and domain.", no_a
 
 @app.command("set")
 def set_name(
-    cluster: Annotated[str, typer.Argument(metavar="CLUSTER", help="Its id or exact alias.")],
+    cluster: ClusterArgument,
     alias: Annotated[str, typer.Argument(metavar="ALIAS")],
     domain: Annotated[str, typer.Option(help="Its domain.")] = "",
     owner: OwnerOption = "",
@@ -53,22 +49,18 @@ def set_name(
     session = Session.of(nodes, output, timeout)
     common = origin(owner, reason, request_id)
 
-    async def work(suite: Suite) -> Exit:
+    async def change(suite: Suite) -> pb.ClusterName:
         request = pb.SetClusterNameRequest(
             cluster_id=await resolve_cluster(suite, cluster), alias=alias, domain=domain, **common
         )
-        done = await ask_leader(
-            suite, lambda channel, timeout_s: stub(channel).SetClusterName(request, timeout=timeout_s)
-        )
-        session.show(lambda: name_lines([done.cluster_name]), done.cluster_name)
-        return Exit.OK
+        return (await suite.leader(REGISTRY.call(lambda stub: stub.SetClusterName, request))).cluster_name
 
-    run(session, work)
+    show_item(session, change, name_lines)
 
 
 @app.command()
 def delete(
-    cluster: Annotated[str, typer.Argument(metavar="CLUSTER", help="Its id or exact alias.")],
+    cluster: ClusterArgument,
     owner: OwnerOption = "",
     reason: ReasonOption = "",
     request_id: RequestIdOption = "",
@@ -80,15 +72,11 @@ def delete(
     session = Session.of(nodes, output, timeout)
     common = origin(owner, reason, request_id)
 
-    async def work(suite: Suite) -> Exit:
+    async def change(suite: Suite) -> pb.ClusterName:
         request = pb.DeleteClusterNameRequest(cluster_id=await resolve_cluster(suite, cluster), **common)
-        done = await ask_leader(
-            suite, lambda channel, timeout_s: stub(channel).DeleteClusterName(request, timeout=timeout_s)
-        )
-        session.show(lambda: [line("deleted: ", *name_lines([done.cluster_name]))], done.cluster_name)
-        return Exit.OK
+        return (await suite.leader(REGISTRY.call(lambda stub: stub.DeleteClusterName, request))).cluster_name
 
-    run(session, work)
+    show_item(session, change, name_lines, "deleted")
 
 
 @app.command("list")
@@ -101,19 +89,8 @@ def show(
     """List names of clusters."""
     session = Session.of(nodes, output, timeout)
 
-    async def work(suite: Suite) -> Exit:
-        pages = await list_all(
-            suite,
-            lambda token: (
-                lambda channel, timeout_s: stub(channel).ListClusterNames(
-                    pb.ListClusterNamesRequest(page_size=1000, page_token=token, consistency=consistency(fresh=fresh)),
-                    timeout=timeout_s,
-                )
-            ),
-            fresh=fresh,
-        )
-        found = [each for page in pages for each in page.cluster_names]
-        session.show(lambda: name_lines(found), {"cluster_names": found})
-        return Exit.OK
+    async def listed(suite: Suite) -> Sequence[pb.ClusterName]:
+        request = pb.ListClusterNamesRequest()
+        return (await list_all(suite, lambda stub: stub.ListClusterNames, request, fresh=fresh)).cluster_names
 
-    run(session, work)
+    show_items(session, "cluster_names", listed, name_lines)

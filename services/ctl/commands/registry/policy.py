@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 from primacy.consensus.v1 import registry_pb2 as pb
 
-from services.ctl.arguments import names_instance, parse_endpoint
+from services.ctl.api import REGISTRY
+from services.ctl.arguments import RequestIdOption, names_instance, parse_endpoint, parse_optional_span
 from services.ctl.client import Suite
-from services.ctl.commands.registry.asking import (
+from services.ctl.commands.registry.asking import list_all, origin, resolve_cluster
+from services.ctl.commands.registry.options import (
+    ExpiryOption,
     FreshOption,
     OwnerOption,
     ReasonOption,
-    RequestIdOption,
     WhyOption,
-    ask_leader,
-    consistency,
-    list_all,
-    origin,
-    parse_span,
-    resolve_cluster,
-    stub,
 )
-from services.ctl.failure import Exit
+from services.ctl.commands.registry.showing import show_item, show_items
 from services.ctl.session import (
     DEFAULT_NODES,
     DEFAULT_TIMEOUT,
@@ -33,9 +29,7 @@ from services.ctl.session import (
     OutputOption,
     Session,
     TimeoutOption,
-    run,
 )
-from services.ctl.text import line
 from services.ctl.views.registry import policy_lines
 
 ScopeArgument = Annotated[
@@ -80,7 +74,7 @@ def set_policy(
     observers: Annotated[int | None, typer.Option(min=1, help="Nodes that must see a primary as dead.")] = None,
     without: Annotated[Without | None, typer.Option(help="What happens while fewer do.")] = None,
     block_period: Annotated[str, typer.Option(metavar="DURATION", help="Span after a recovery without another.")] = "",
-    span: Annotated[str, typer.Option("--for", metavar="DURATION", help="How long; default: until deleted.")] = "",
+    span: ExpiryOption = "",
     owner: OwnerOption = "",
     request_id: RequestIdOption = "",
     nodes: NodesOption = DEFAULT_NODES,
@@ -93,9 +87,9 @@ def set_policy(
     """
     session = Session.of(nodes, output, timeout)
     common = origin(owner, reason, request_id)
-    block, duration = parse_span(block_period), parse_span(span)
+    block, duration = parse_optional_span(block_period), parse_optional_span(span)
 
-    async def work(suite: Suite) -> Exit:
+    async def change(suite: Suite) -> pb.Policy:
         policy = await _policy_of(suite, scope)
         policy.MergeFrom(
             pb.Policy(
@@ -111,11 +105,9 @@ def set_policy(
             )
         )
         request = pb.SetPolicyRequest(policy=policy, expire_after=duration, **common)
-        done = await ask_leader(suite, lambda channel, timeout_s: stub(channel).SetPolicy(request, timeout=timeout_s))
-        session.show(lambda: policy_lines([done.policy]), done.policy)
-        return Exit.OK
+        return (await suite.leader(REGISTRY.call(lambda stub: stub.SetPolicy, request))).policy
 
-    run(session, work)
+    show_item(session, change, policy_lines)
 
 
 @app.command()
@@ -132,15 +124,11 @@ def delete(
     session = Session.of(nodes, output, timeout)
     common = origin(owner, reason, request_id)
 
-    async def work(suite: Suite) -> Exit:
+    async def change(suite: Suite) -> pb.Policy:
         request = pb.DeletePolicyRequest(policy=await _policy_of(suite, scope), **common)
-        done = await ask_leader(
-            suite, lambda channel, timeout_s: stub(channel).DeletePolicy(request, timeout=timeout_s)
-        )
-        session.show(lambda: [line("deleted: ", *policy_lines([done.policy]))], done.policy)
-        return Exit.OK
+        return (await suite.leader(REGISTRY.call(lambda stub: stub.DeletePolicy, request))).policy
 
-    run(session, work)
+    show_item(session, change, policy_lines, "deleted")
 
 
 @app.command("list")
@@ -153,22 +141,11 @@ def show(
     """List policies."""
     session = Session.of(nodes, output, timeout)
 
-    async def work(suite: Suite) -> Exit:
-        pages = await list_all(
-            suite,
-            lambda token: (
-                lambda channel, timeout_s: stub(channel).ListPolicies(
-                    pb.ListPoliciesRequest(page_size=1000, page_token=token, consistency=consistency(fresh=fresh)),
-                    timeout=timeout_s,
-                )
-            ),
-            fresh=fresh,
-        )
-        found = [each for page in pages for each in page.policies]
-        session.show(lambda: policy_lines(found), {"policies": found})
-        return Exit.OK
+    async def listed(suite: Suite) -> Sequence[pb.Policy]:
+        request = pb.ListPoliciesRequest()
+        return (await list_all(suite, lambda stub: stub.ListPolicies, request, fresh=fresh)).policies
 
-    run(session, work)
+    show_items(session, "policies", listed, policy_lines)
 
 
 async def _policy_of(suite: Suite, scope: str) -> pb.Policy:

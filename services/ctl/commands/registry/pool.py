@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 from primacy.consensus.v1 import registry_pb2 as pb
 
-from services.ctl.arguments import parse_endpoint
+from services.ctl.api import REGISTRY
+from services.ctl.arguments import RequestIdOption, parse_endpoint, parse_optional_span
 from services.ctl.client import Suite
-from services.ctl.commands.registry.asking import (
+from services.ctl.commands.registry.asking import list_all, origin
+from services.ctl.commands.registry.options import (
+    ExpiryOption,
     FreshOption,
+    ItemNameArgument,
+    OnlyInstanceArgument,
     OwnerOption,
     ReasonOption,
-    RequestIdOption,
-    ask_leader,
-    consistency,
-    list_all,
-    origin,
-    parse_span,
-    stub,
 )
-from services.ctl.failure import Exit
+from services.ctl.commands.registry.showing import show_item, show_items
 from services.ctl.session import (
     DEFAULT_NODES,
     DEFAULT_TIMEOUT,
@@ -30,9 +29,7 @@ from services.ctl.session import (
     OutputOption,
     Session,
     TimeoutOption,
-    run,
 )
-from services.ctl.text import line
 from services.ctl.views.registry import pool_lines
 
 app = typer.Typer(name="pool", help="Pools: named sets of instances.", no_args_is_help=True)
@@ -40,9 +37,9 @@ app = typer.Typer(name="pool", help="Pools: named sets of instances.", no_args_i
 
 @app.command("set")
 def set_pool(
-    name: Annotated[str, typer.Argument(metavar="NAME")],
+    name: ItemNameArgument,
     instances: Annotated[list[str], typer.Argument(metavar="HOST:PORT...")],
-    span: Annotated[str, typer.Option("--for", metavar="DURATION", help="How long; default: until deleted.")] = "",
+    span: ExpiryOption = "",
     owner: OwnerOption = "",
     reason: ReasonOption = "",
     request_id: RequestIdOption = "",
@@ -53,20 +50,18 @@ def set_pool(
     """Say which instances a pool has; replaces what it had."""
     session = Session.of(nodes, output, timeout)
     common = origin(owner, reason, request_id)
-    endpoints, duration = [parse_endpoint(instance) for instance in instances], parse_span(span)
+    endpoints, duration = [parse_endpoint(instance) for instance in instances], parse_optional_span(span)
 
-    async def work(suite: Suite) -> Exit:
+    async def change(suite: Suite) -> pb.Pool:
         request = pb.SetPoolRequest(name=name, instances=endpoints, expire_after=duration, **common)
-        done = await ask_leader(suite, lambda channel, timeout_s: stub(channel).SetPool(request, timeout=timeout_s))
-        session.show(lambda: pool_lines([done.pool]), done.pool)
-        return Exit.OK
+        return (await suite.leader(REGISTRY.call(lambda stub: stub.SetPool, request))).pool
 
-    run(session, work)
+    show_item(session, change, pool_lines)
 
 
 @app.command()
 def delete(
-    name: Annotated[str, typer.Argument(metavar="NAME")],
+    name: ItemNameArgument,
     owner: OwnerOption = "",
     reason: ReasonOption = "",
     request_id: RequestIdOption = "",
@@ -78,18 +73,16 @@ def delete(
     session = Session.of(nodes, output, timeout)
     common = origin(owner, reason, request_id)
 
-    async def work(suite: Suite) -> Exit:
+    async def change(suite: Suite) -> pb.Pool:
         request = pb.DeletePoolRequest(name=name, **common)
-        done = await ask_leader(suite, lambda channel, timeout_s: stub(channel).DeletePool(request, timeout=timeout_s))
-        session.show(lambda: [line("deleted: ", *pool_lines([done.pool]))], done.pool)
-        return Exit.OK
+        return (await suite.leader(REGISTRY.call(lambda stub: stub.DeletePool, request))).pool
 
-    run(session, work)
+    show_item(session, change, pool_lines, "deleted")
 
 
 @app.command("list")
 def show(
-    instance: Annotated[str, typer.Argument(metavar="[HOST:PORT]", help="Default: all.")] = "",
+    instance: OnlyInstanceArgument = "",
     fresh: FreshOption = False,
     nodes: NodesOption = DEFAULT_NODES,
     output: OutputOption = Output.TEXT,
@@ -99,21 +92,8 @@ def show(
     session = Session.of(nodes, output, timeout)
     asked = parse_endpoint(instance) if instance else None
 
-    async def work(suite: Suite) -> Exit:
-        pages = await list_all(
-            suite,
-            lambda token: (
-                lambda channel, timeout_s: stub(channel).ListPools(
-                    pb.ListPoolsRequest(
-                        page_size=1000, page_token=token, consistency=consistency(fresh=fresh), instance=asked
-                    ),
-                    timeout=timeout_s,
-                )
-            ),
-            fresh=fresh,
-        )
-        found = [each for page in pages for each in page.pools]
-        session.show(lambda: pool_lines(found), {"pools": found})
-        return Exit.OK
+    async def listed(suite: Suite) -> Sequence[pb.Pool]:
+        request = pb.ListPoolsRequest(instance=asked)
+        return (await list_all(suite, lambda stub: stub.ListPools, request, fresh=fresh)).pools
 
-    run(session, work)
+    show_items(session, "pools", listed, pool_lines)

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 from primacy.consensus.v1 import registry_pb2 as pb
 from primacy.topology.v1 import topology_pb2
 
-from services.ctl.arguments import parse_endpoint
+from services.ctl.api import REGISTRY
+from services.ctl.arguments import RequestIdOption, parse_endpoint, parse_optional_span
 from services.ctl.client import Suite
-from services.ctl.commands.registry.asking import (
+from services.ctl.commands.registry.asking import list_all, origin
+from services.ctl.commands.registry.options import (
+    ExpiryOption,
     FreshOption,
+    InstanceArgument,
+    OnlyInstanceArgument,
     OwnerOption,
     ReasonOption,
-    RequestIdOption,
-    ask_leader,
-    consistency,
-    list_all,
-    origin,
-    parse_span,
-    stub,
 )
-from services.ctl.failure import Exit
+from services.ctl.commands.registry.showing import show_item, show_items
 from services.ctl.session import (
     DEFAULT_NODES,
     DEFAULT_TIMEOUT,
@@ -32,9 +31,7 @@ from services.ctl.session import (
     OutputOption,
     Session,
     TimeoutOption,
-    run,
 )
-from services.ctl.text import line
 from services.ctl.views.registry import rule_lines
 
 app = typer.Typer(name="rule", help="Whom to prefer as a successor, whom never to take.", no_args_is_help=True)
@@ -56,9 +53,9 @@ class Rule(enum.StrEnum):
 
 @app.command("set")
 def set_rule(
-    instance: Annotated[str, typer.Argument(metavar="HOST:PORT")],
+    instance: InstanceArgument,
     rule: Annotated[Rule, typer.Argument(metavar="RULE", help="prefer, neutral, prefer-not or must-not.")],
-    span: Annotated[str, typer.Option("--for", metavar="DURATION", help="How long; default: until deleted.")] = "",
+    span: ExpiryOption = "",
     owner: OwnerOption = "",
     reason: ReasonOption = "",
     request_id: RequestIdOption = "",
@@ -69,24 +66,20 @@ def set_rule(
     """Set the rule of an instance."""
     session = Session.of(nodes, output, timeout)
     common = origin(owner, reason, request_id)
-    endpoint, duration = parse_endpoint(instance), parse_span(span)
+    endpoint, duration = parse_endpoint(instance), parse_optional_span(span)
 
-    async def work(suite: Suite) -> Exit:
+    async def change(suite: Suite) -> pb.InstancePromotionRule:
         request = pb.SetPromotionRuleRequest(
             instance=endpoint, rule=rule.value_on_the_wire, expire_after=duration, **common
         )
-        done = await ask_leader(
-            suite, lambda channel, timeout_s: stub(channel).SetPromotionRule(request, timeout=timeout_s)
-        )
-        session.show(lambda: rule_lines([done.promotion_rule]), done.promotion_rule)
-        return Exit.OK
+        return (await suite.leader(REGISTRY.call(lambda stub: stub.SetPromotionRule, request))).promotion_rule
 
-    run(session, work)
+    show_item(session, change, rule_lines)
 
 
 @app.command()
 def delete(
-    instance: Annotated[str, typer.Argument(metavar="HOST:PORT")],
+    instance: InstanceArgument,
     owner: OwnerOption = "",
     reason: ReasonOption = "",
     request_id: RequestIdOption = "",
@@ -99,20 +92,16 @@ def delete(
     common = origin(owner, reason, request_id)
     endpoint = parse_endpoint(instance)
 
-    async def work(suite: Suite) -> Exit:
+    async def change(suite: Suite) -> pb.InstancePromotionRule:
         request = pb.DeletePromotionRuleRequest(instance=endpoint, **common)
-        done = await ask_leader(
-            suite, lambda channel, timeout_s: stub(channel).DeletePromotionRule(request, timeout=timeout_s)
-        )
-        session.show(lambda: [line("deleted: ", *rule_lines([done.promotion_rule]))], done.promotion_rule)
-        return Exit.OK
+        return (await suite.leader(REGISTRY.call(lambda stub: stub.DeletePromotionRule, request))).promotion_rule
 
-    run(session, work)
+    show_item(session, change, rule_lines, "deleted")
 
 
 @app.command("list")
 def show(
-    instance: Annotated[str, typer.Argument(metavar="[HOST:PORT]", help="Default: all.")] = "",
+    instance: OnlyInstanceArgument = "",
     fresh: FreshOption = False,
     nodes: NodesOption = DEFAULT_NODES,
     output: OutputOption = Output.TEXT,
@@ -122,21 +111,8 @@ def show(
     session = Session.of(nodes, output, timeout)
     asked = parse_endpoint(instance) if instance else None
 
-    async def work(suite: Suite) -> Exit:
-        pages = await list_all(
-            suite,
-            lambda token: (
-                lambda channel, timeout_s: stub(channel).ListPromotionRules(
-                    pb.ListPromotionRulesRequest(
-                        page_size=1000, page_token=token, consistency=consistency(fresh=fresh), instance=asked
-                    ),
-                    timeout=timeout_s,
-                )
-            ),
-            fresh=fresh,
-        )
-        found = [each for page in pages for each in page.promotion_rules]
-        session.show(lambda: rule_lines(found), {"promotion_rules": found})
-        return Exit.OK
+    async def listed(suite: Suite) -> Sequence[pb.InstancePromotionRule]:
+        request = pb.ListPromotionRulesRequest(instance=asked)
+        return (await list_all(suite, lambda stub: stub.ListPromotionRules, request, fresh=fresh)).promotion_rules
 
-    run(session, work)
+    show_items(session, "promotion_rules", listed, rule_lines)

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 from primacy.consensus.v1 import registry_pb2 as pb
 
+from services.ctl.api import REGISTRY
+from services.ctl.arguments import RequestIdOption
 from services.ctl.client import Suite
-from services.ctl.commands.registry.asking import (
+from services.ctl.commands.registry.asking import list_all, origin
+from services.ctl.commands.registry.options import (
     FreshOption,
+    ItemNameArgument,
     OwnerOption,
     ReasonOption,
-    RequestIdOption,
     WhyOption,
-    ask_leader,
-    consistency,
-    list_all,
-    origin,
-    stub,
 )
-from services.ctl.failure import Exit
+from services.ctl.commands.registry.showing import show_item, show_items
 from services.ctl.session import (
     DEFAULT_NODES,
     DEFAULT_TIMEOUT,
@@ -29,9 +28,7 @@ from services.ctl.session import (
     OutputOption,
     Session,
     TimeoutOption,
-    run,
 )
-from services.ctl.text import line
 from services.ctl.views.registry import setting_lines
 
 app = typer.Typer(
@@ -43,7 +40,7 @@ app = typer.Typer(
 
 @app.command("set")
 def set_setting(
-    name: Annotated[str, typer.Argument(metavar="NAME")],
+    name: ItemNameArgument,
     value: Annotated[str, typer.Argument(metavar="VALUE")],
     reason: WhyOption,
     owner: OwnerOption = "",
@@ -56,18 +53,16 @@ def set_setting(
     session = Session.of(nodes, output, timeout)
     common = origin(owner, reason, request_id)
 
-    async def work(suite: Suite) -> Exit:
+    async def change(suite: Suite) -> pb.Setting:
         request = pb.SetSettingRequest(name=name, value=value, **common)
-        done = await ask_leader(suite, lambda channel, timeout_s: stub(channel).SetSetting(request, timeout=timeout_s))
-        session.show(lambda: setting_lines([done.setting]), done.setting)
-        return Exit.OK
+        return (await suite.leader(REGISTRY.call(lambda stub: stub.SetSetting, request))).setting
 
-    run(session, work)
+    show_item(session, change, setting_lines)
 
 
 @app.command()
 def delete(
-    name: Annotated[str, typer.Argument(metavar="NAME")],
+    name: ItemNameArgument,
     owner: OwnerOption = "",
     reason: ReasonOption = "",
     request_id: RequestIdOption = "",
@@ -79,15 +74,11 @@ def delete(
     session = Session.of(nodes, output, timeout)
     common = origin(owner, reason, request_id)
 
-    async def work(suite: Suite) -> Exit:
+    async def change(suite: Suite) -> pb.Setting:
         request = pb.DeleteSettingRequest(name=name, **common)
-        done = await ask_leader(
-            suite, lambda channel, timeout_s: stub(channel).DeleteSetting(request, timeout=timeout_s)
-        )
-        session.show(lambda: [line("deleted: ", *setting_lines([done.setting]))], done.setting)
-        return Exit.OK
+        return (await suite.leader(REGISTRY.call(lambda stub: stub.DeleteSetting, request))).setting
 
-    run(session, work)
+    show_item(session, change, setting_lines, "deleted")
 
 
 @app.command("list")
@@ -100,19 +91,8 @@ def show(
     """List settings."""
     session = Session.of(nodes, output, timeout)
 
-    async def work(suite: Suite) -> Exit:
-        pages = await list_all(
-            suite,
-            lambda token: (
-                lambda channel, timeout_s: stub(channel).ListSettings(
-                    pb.ListSettingsRequest(page_size=1000, page_token=token, consistency=consistency(fresh=fresh)),
-                    timeout=timeout_s,
-                )
-            ),
-            fresh=fresh,
-        )
-        found = [each for page in pages for each in page.settings]
-        session.show(lambda: setting_lines(found), {"settings": found})
-        return Exit.OK
+    async def listed(suite: Suite) -> Sequence[pb.Setting]:
+        request = pb.ListSettingsRequest()
+        return (await list_all(suite, lambda stub: stub.ListSettings, request, fresh=fresh)).settings
 
-    run(session, work)
+    show_items(session, "settings", listed, setting_lines)

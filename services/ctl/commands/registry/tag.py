@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 from primacy.consensus.v1 import registry_pb2 as pb
 
-from services.ctl.arguments import parse_endpoint
+from services.ctl.api import REGISTRY
+from services.ctl.arguments import RequestIdOption, parse_endpoint
 from services.ctl.client import Suite
-from services.ctl.commands.registry.asking import (
+from services.ctl.commands.registry.asking import list_all, origin
+from services.ctl.commands.registry.options import (
     FreshOption,
+    InstanceArgument,
+    ItemNameArgument,
+    OnlyInstanceArgument,
     OwnerOption,
     ReasonOption,
-    RequestIdOption,
-    ask_leader,
-    consistency,
-    list_all,
-    origin,
-    stub,
 )
-from services.ctl.failure import Exit
+from services.ctl.commands.registry.showing import show_item, show_items
 from services.ctl.session import (
     DEFAULT_NODES,
     DEFAULT_TIMEOUT,
@@ -29,9 +29,7 @@ from services.ctl.session import (
     OutputOption,
     Session,
     TimeoutOption,
-    run,
 )
-from services.ctl.text import line
 from services.ctl.views.registry import tag_lines
 
 app = typer.Typer(name="tag", help="Tags of instances; nothing is decided by them.", no_args_is_help=True)
@@ -39,7 +37,7 @@ app = typer.Typer(name="tag", help="Tags of instances; nothing is decided by the
 
 @app.command("set")
 def set_tag(
-    instance: Annotated[str, typer.Argument(metavar="HOST:PORT")],
+    instance: InstanceArgument,
     tag: Annotated[str, typer.Argument(metavar="NAME[=VALUE]")],
     owner: OwnerOption = "",
     reason: ReasonOption = "",
@@ -53,19 +51,17 @@ def set_tag(
     common = origin(owner, reason, request_id)
     endpoint, (name, _, value) = parse_endpoint(instance), tag.partition("=")
 
-    async def work(suite: Suite) -> Exit:
+    async def change(suite: Suite) -> pb.Tag:
         request = pb.SetTagRequest(instance=endpoint, name=name, value=value, **common)
-        done = await ask_leader(suite, lambda channel, timeout_s: stub(channel).SetTag(request, timeout=timeout_s))
-        session.show(lambda: tag_lines([done.tag]), done.tag)
-        return Exit.OK
+        return (await suite.leader(REGISTRY.call(lambda stub: stub.SetTag, request))).tag
 
-    run(session, work)
+    show_item(session, change, tag_lines)
 
 
 @app.command()
 def delete(
-    instance: Annotated[str, typer.Argument(metavar="HOST:PORT")],
-    name: Annotated[str, typer.Argument(metavar="NAME")],
+    instance: InstanceArgument,
+    name: ItemNameArgument,
     owner: OwnerOption = "",
     reason: ReasonOption = "",
     request_id: RequestIdOption = "",
@@ -78,18 +74,16 @@ def delete(
     common = origin(owner, reason, request_id)
     endpoint = parse_endpoint(instance)
 
-    async def work(suite: Suite) -> Exit:
+    async def change(suite: Suite) -> pb.Tag:
         request = pb.DeleteTagRequest(instance=endpoint, name=name, **common)
-        done = await ask_leader(suite, lambda channel, timeout_s: stub(channel).DeleteTag(request, timeout=timeout_s))
-        session.show(lambda: [line("deleted: ", *tag_lines([done.tag]))], done.tag)
-        return Exit.OK
+        return (await suite.leader(REGISTRY.call(lambda stub: stub.DeleteTag, request))).tag
 
-    run(session, work)
+    show_item(session, change, tag_lines, "deleted")
 
 
 @app.command("list")
 def show(
-    instance: Annotated[str, typer.Argument(metavar="[HOST:PORT]", help="Default: all.")] = "",
+    instance: OnlyInstanceArgument = "",
     tag: Annotated[str, typer.Option("--tag", metavar="NAME[=VALUE]", help="Only this one.")] = "",
     fresh: FreshOption = False,
     nodes: NodesOption = DEFAULT_NODES,
@@ -102,26 +96,8 @@ def show(
     name, valued, value = tag.partition("=")
     only = value if valued else None
 
-    async def work(suite: Suite) -> Exit:
-        pages = await list_all(
-            suite,
-            lambda token: (
-                lambda channel, timeout_s: stub(channel).ListTags(
-                    pb.ListTagsRequest(
-                        page_size=1000,
-                        page_token=token,
-                        consistency=consistency(fresh=fresh),
-                        instance=asked,
-                        name=name,
-                        value=only,
-                    ),
-                    timeout=timeout_s,
-                )
-            ),
-            fresh=fresh,
-        )
-        found = [each for page in pages for each in page.tags]
-        session.show(lambda: tag_lines(found), {"tags": found})
-        return Exit.OK
+    async def listed(suite: Suite) -> Sequence[pb.Tag]:
+        request = pb.ListTagsRequest(instance=asked, name=name, value=only)
+        return (await list_all(suite, lambda stub: stub.ListTags, request, fresh=fresh)).tags
 
-    run(session, work)
+    show_items(session, "tags", listed, tag_lines)
