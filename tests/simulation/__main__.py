@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 
-from tests.simulation.defects import Defect
+from tests.simulation.defect import Defect
 from tests.simulation.seed_runs import Plan, Total, run_seeds
 from tests.simulation.weights import Suite
 

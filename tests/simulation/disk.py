@@ -7,8 +7,11 @@ what may have been what made a majority, and must not be trusted.
 from __future__ import annotations
 
 import random
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from services.consensus.ports import StoredState
 from services.consensus.raft.model import BootState
 from services.consensus.store_write import StoreWrite
 from tests.simulation.model_store import ModelStore
@@ -36,6 +39,7 @@ class Disk:
         self._backup: ModelStore | None = None
         self.rotten = ""
         self._distrusted = ""
+        self.power_cuts: Counter[str] = Counter()  # How they ended, where that is not drawn but found.
 
     @property
     def busy(self) -> bool:
@@ -75,7 +79,9 @@ class Disk:
     def crash(self, rng: random.Random) -> None:
         """Keep a random prefix of the transactions that were not durable yet; a disk that lied keeps less."""
         pending = self.writing + self.waiting
-        self._write(pending[: rng.randint(0, len(pending))])
+        kept = rng.randint(0, len(pending))
+        self._write(pending[:kept])
+        self._cut_off(pending[kept:])
         self.writing, self.waiting = [], []
         if self.lying and self.backup_is_behind:
             self.restore()
@@ -103,9 +109,13 @@ class Disk:
         """Damage an entry or the state: found at the next start by checksums (S7)."""
         self.rotten = rng.choice(("entry", "quick_check"))
 
-    def boot(self) -> BootState:
+    def load(self) -> StoredState:
         """Return what a restart finds."""
-        stored, self._distrusted = self.store.load(), self._quarantine()
+        return self.store.load()
+
+    def boot(self, stored: StoredState) -> BootState:
+        """Return what a member starts with that found this; a store that is distrusted stays as it is."""
+        self._distrusted = self._quarantine()
         return BootState(
             stored.hard_state,
             stored.entries,
@@ -116,12 +126,18 @@ class Disk:
             self._distrusted,
         )
 
+    def close(self) -> None:
+        """Let the store go."""
+
+    def _cut_off(self, pending: Sequence[StoreWrite]) -> None:
+        """Lose what was not durable; here nothing of it was begun."""
+
     def _quarantine(self) -> str:
         if self.rotten:
             return f"damaged: {self.rotten}"
         return "behind what was acknowledged" if self.is_behind else ""
 
-    def _write(self, writes: list[StoreWrite]) -> None:
+    def _write(self, writes: Sequence[StoreWrite]) -> None:
         if self._distrusted:
             return  # It stays as it was found (14.6).
         for write in writes:

@@ -25,7 +25,7 @@ from services.consensus.state.commands import (
 from services.consensus.state.lease_table import Lease
 from services.consensus.state.machine import RECOVERY_LEASE
 from services.consensus.state.recovery_record import Recovery, Step
-from tests.simulation.defects import Defect
+from tests.simulation.defect import Defect
 from tests.simulation.process import NOT_DONE, Answer, Fate, Pause, Process, Reply, Script
 
 if TYPE_CHECKING:
@@ -88,12 +88,12 @@ class Executor:
 
     def _live(self) -> Script[None]:
         while True:
-            yield Pause(self._world.rng.randint(1, 2 * self._world.weights.executor_pause))
+            yield Pause(self._world.between(1, 2 * self._world.weights.executor_pause))
             node = self._node
             if node.running and not self._draining and node.lease.valid_at(node.clock()):
                 token = yield from self._acquire()
                 while token and self._token == token:
-                    yield Pause(self._world.rng.randint(1, self._world.weights.executor_pause))
+                    yield Pause(self._world.between(1, self._world.weights.executor_pause))
                     if self._token == token and not self._draining and node.running:
                         yield from self._recover(token)
 

@@ -35,8 +35,8 @@ class LeaseRules:
         """Nobody else may rely on a lease now, not even one whose process is gone (I8)."""
         now = self._world.now
         for other, end in self._lease_ends.items():
-            if other != node.member_id and self.clocks_hold:
-                self._must(end <= now, "I8", f"{node.member_id} and {other} hold a leader lease")
+            if end > now and other != node.member_id and self.clocks_hold:
+                self._must(False, "I8", f"{node.member_id} and {other} hold a leader lease")
         self._lease_ends[node.member_id] = node.true_time(valid_until)
         self.lease_count += 1
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from services.consensus.ports import StoreBroken, StoredState
@@ -52,8 +51,9 @@ class ModelStore:
             del self.entries[max(0, write.truncate_from - self.log_mark.index - 1) :]
         self.entries.extend(write.entries)
         if write.hard_state is not None:
-            promise_ms = -(-write.hard_state.promise_max_ns // MILLISECOND)
-            self.hard_state = replace(write.hard_state, promise_max_ns=promise_ms * MILLISECOND)
+            hard = write.hard_state
+            promise_ms = -(-hard.promise_max_ns // MILLISECOND)
+            self.hard_state = HardState(hard.current_term, hard.voted_for, promise_ms * MILLISECOND)
         self.rows.apply(write.changes)
         self.mark = write.mark or self.mark
         if write.compact_to is not None and write.compact_to.index > self._compact_to.index:
@@ -81,6 +81,10 @@ class ModelStore:
         made.rows = StateRows(self.rows.tables())
         made.keeps_old_rows = self.keeps_old_rows
         return made
+
+    def reopen(self) -> None:
+        """Forget what was to be compacted, as a process that ends does; the next one compacts anew."""
+        self._compact_to = self.log_mark
 
     def forget_rows(self, table: str) -> None:
         """Lose a table, as a defect or as rot."""

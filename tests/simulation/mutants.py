@@ -19,7 +19,8 @@ from pathlib import Path
 from services.consensus.raft.core import RaftCore
 from services.consensus.raft.model import BootState, CoreSettings
 from tests.simulation.core_checks import refuses_notice_from_before_a_truncation
-from tests.simulation.defects import Defect, DefectiveCore, waits_for_disk
+from tests.simulation.defect import Defect
+from tests.simulation.defective_core import DefectiveCore, waits_for_disk
 from tests.simulation.seed_runs import Plan, run_one
 from tests.simulation.weights import Suite
 from tests.unit.consensus import core_script

@@ -135,12 +135,12 @@ class Network:
         return (sender, receiver) in self.cut or (not world.calm and world.rng.random() < world.weights.drop)
 
     def _delay(self) -> int:
-        weights, rng = self._world.weights, self._world.rng
-        if self._world.calm:
-            return rng.randint(100_000, 2 * MILLISECOND)
-        if rng.random() < weights.tail_chance:
-            return rng.randint(weights.delay_max, weights.delay_max + weights.tail_max)
-        return rng.randint(weights.delay_min, max(weights.delay_min, weights.delay_max))
+        world, weights = self._world, self._world.weights
+        if world.calm:
+            return world.between(100_000, 2 * MILLISECOND)
+        if world.rng.random() < weights.tail_chance:
+            return world.between(weights.delay_max, weights.delay_max + weights.tail_max)
+        return world.between(weights.delay_min, max(weights.delay_min, weights.delay_max))
 
     def _deliver(self, sender: int, outgoing: Outgoing, sent_at: int) -> None:
         message = outgoing.message

@@ -27,25 +27,24 @@ from services.consensus.raft.outputs import (
     Outgoing,
     Output,
     PersistBatch,
-    ProposalOutcome,
-    ProposalResult,
-    ReadOutcome,
-    ReadResult,
 )
 from services.consensus.raft.retention import Retention, compaction_target
 from services.consensus.state.machine import Mark
 from services.consensus.state.rows import REQUESTS, Change
 from services.consensus.store_write import Install, StoreWrite
-from tests.simulation.defects import Defect, DefectiveCore, new_machine, waits_for_disk
+from tests.simulation.defect import Defect
+from tests.simulation.defective_core import DefectiveCore, new_machine, waits_for_disk
 from tests.simulation.disk import Disk
 from tests.simulation.executor import Executor
 from tests.simulation.network import Transfer
-from tests.simulation.process import NOT_DONE, UNKNOWN, Fate, Reply
+from tests.simulation.process import Fate, Reply
 from tests.simulation.rows_in_memory import StateRows, Tables
+from tests.simulation.waiters import Waiters
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
+TICK = Tick()
 DIGEST_EVERY = 256
 FLUSH_AFTER = 50_000_000
 """How long state rows wait for a batch to ride in (14.1), nanoseconds."""
@@ -91,11 +90,11 @@ class Node:
     def start(self) -> None:
         """Boot from the disk."""
         world = self.world
-        boot = self.disk.boot()
-        stored = self.disk.store
+        stored = self.disk.load()
+        boot = self.disk.boot(stored)
         self.core = DefectiveCore(self.settings, boot, world.rng.getrandbits(64), self.clock(), world.defect)
-        self.machine = new_machine(world.defect, stored.mark, stored.rows.tables())
-        self.rows = StateRows(stored.rows.tables())
+        self.machine = new_machine(world.defect, stored.mark, stored.tables)
+        self.rows = StateRows(stored.tables)
         self.up = True
         self.quarantine = boot.quarantine
         self.durable_number = 0
@@ -109,8 +108,7 @@ class Node:
         self._committed: list[Entry] = []
         self._offered: dict[LogMark, Transfer] = {}
         self._installing: Transfer | None = None
-        self._appended: dict[int, tuple[int, int]] = {}  # Last index of an own proposal -> (term, waiter).
-        self._reads: list[tuple[int, int]] = []
+        self._waiters = Waiters(world)
         self._flush_due = False
         self._backlog.clear()
         world.checker.started(self, boot)
@@ -177,15 +175,16 @@ class Node:
 
     def take(self, event: Event) -> None:
         """Step the core now, or when the pause is over; its output is taken soon after."""
-        if self.paused_until > self.world.now:
+        world = self.world
+        if self.paused_until > world.now:
             self._backlog.append(event)
             return
         self.core.step(event, self.clock())
-        self.world.note(self, event)
+        world.note(self, event)
         if not self._flush_due:
             self._flush_due = True
-            delay = self.world.weights.loop_delay
-            self.world.schedule(self.world.rng.randint(0, delay) if delay else 0, self._flush, self.life)
+            delay = world.weights.loop_delay
+            world.schedule(world.between(0, delay) if delay else 0, self._flush, self.life)
 
     def snapshot_arrived(self, transfer: Transfer) -> None:
         """Offer a snapshot to the core; it says at once whether to install it (N4, N5)."""
@@ -211,9 +210,10 @@ class Node:
     def _tick(self, life: int) -> None:
         if life != self.life:
             return
-        if self.running:
-            self.take(Tick())
-        self.world.schedule(self.world.weights.tick, self._tick, life)
+        world = self.world
+        if self.paused_until <= world.now:
+            self.take(TICK)
+        world.schedule(world.weights.tick, self._tick, life)
 
     def _resume(self, life: int) -> None:
         if life != self.life:
@@ -221,14 +221,14 @@ class Node:
         backlog, self._backlog = self._backlog, []
         for event in backlog:  # T3: what others said comes before the late tick.
             self.take(event)
-        self.take(Tick())
+        self.take(TICK)
         self._begin_write()
 
     def _flush(self, life: int) -> None:
         if life != self.life:
             return
-        if not self.running:
-            self.world.schedule(max(1, self.paused_until - self.world.now), self._flush, life)
+        if self.paused_until > self.world.now:
+            self.world.schedule(self.paused_until - self.world.now, self._flush, life)
             return
         self._flush_due = False
         output = self.core.take_output()
@@ -238,7 +238,8 @@ class Node:
     def _carry_out(self, output: Output) -> None:
         for batch in output.persist:
             self._submit(batch)
-        self._begin_write()
+        if self.disk.waiting:
+            self._begin_write()
         for outgoing in output.messages:
             if outgoing.after_batch > self.durable_number and waits_for_disk(self.world.defect, outgoing.message):
                 self._held.append(outgoing)
@@ -249,7 +250,7 @@ class Node:
                 self.elected_at = self.clock()
             self.leadership = output.leadership
         for result in output.proposal_results:
-            self._proposal_answered(result)
+            self._waiters.proposed(result)
         if output.lease is not None:
             self.lease = output.lease
             self.executor.told(output.lease)
@@ -257,9 +258,9 @@ class Node:
             self._committed.extend(output.committed)
             self._apply_committed()
         for read in output.read_results:
-            self._read_answered(read)
-        if self._reads:
-            self._answer_reads()
+            self._waiters.read(read)
+        if self._waiters.any_read:
+            self._waiters.answer_reads(self.machine)
         for transferred in output.transfer_results:
             self.world.reply(transferred.waiter, Reply(Fate.DONE, transferred))
         if output.draining is not None:
@@ -316,7 +317,7 @@ class Node:
         if not self.running or not self.disk.begin():
             return
         weights = self.world.weights
-        duration = self.world.rng.randint(weights.fsync_min, max(weights.fsync_min, weights.fsync_max))
+        duration = self.world.between(weights.fsync_min, max(weights.fsync_min, weights.fsync_max))
         if self.disk_stuck_until > self.world.now:
             duration += self.disk_stuck_until - self.world.now
         self.world.schedule(duration, self._written, self.life)
@@ -359,7 +360,7 @@ class Node:
         self.world.network.snapshot_done(transfer)
         self._apply_committed()
 
-    # State machine and waiters.
+    # State machine.
 
     def _apply_committed(self) -> None:
         if self._installing is not None or not self._committed:
@@ -390,33 +391,4 @@ class Node:
         self.world.checker.state.applied(self, entry, applied)
         if entry.index % DIGEST_EVERY == 0:
             self.take(StateDigest(entry.index, self.machine.mark.digest))
-        term, waiter = self._appended.pop(entry.index, (0, 0))
-        if waiter and term == entry.term:
-            self.world.checker.acknowledged(entry)
-            self.world.reply(waiter, Reply(Fate.DONE, applied.result, entry.index))
-
-    def _proposal_answered(self, result: ProposalResult) -> None:
-        if result.outcome is ProposalOutcome.APPENDED:
-            self._appended[result.last_index] = (result.term, result.waiter)
-        elif result.outcome is ProposalOutcome.UNKNOWN:
-            self._appended.pop(result.last_index, None)
-            self.world.reply(result.waiter, UNKNOWN)
-        elif result.outcome is ProposalOutcome.REFUSED:
-            self.world.reply(result.waiter, Reply(Fate.NOT_DONE, result.blocker))
-        else:
-            self.world.reply(result.waiter, NOT_DONE)
-
-    def _read_answered(self, read: ReadResult) -> None:
-        if read.outcome is ReadOutcome.READY:
-            self._reads.append((read.waiter, read.index))
-        else:
-            self.world.reply(read.waiter, NOT_DONE)
-
-    def _answer_reads(self) -> None:
-        applied = self.machine.mark.applied_index
-        waiting = self._reads
-        self._reads = [(waiter, index) for waiter, index in waiting if index > applied]
-        for waiter, index in waiting:
-            if index <= applied:
-                self.world.checker.read_answered(waiter, applied)
-                self.world.reply(waiter, Reply(Fate.DONE, self.machine, applied))
+        self._waiters.applied(entry, applied)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
-from tests.simulation.defects import Defect
+from tests.simulation.defect import Defect
 from tests.simulation.failure import SimulationFailure
 from tests.simulation.weights import Suite
 from tests.simulation.world import RunResult, run_seed

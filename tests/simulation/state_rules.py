@@ -50,8 +50,8 @@ class StateRules:
         place = entry.index - BOOTSTRAP_INDEX
         if place == len(self._digests):
             self._first(node, entry, applied)
-        same = self._digests[place] == node.machine.mark.digest and self._contents[place] == node.rows.content
-        self._must(same, "I13", f"{node.member_id} differs at {entry.index}")
+        if self._digests[place] != node.machine.mark.digest or self._contents[place] != node.rows.content:
+            self._must(False, "I13", f"{node.member_id} differs at {entry.index}")
 
     def restored(self, node: Node, rule: str) -> None:
         """A member started, or installed a snapshot: its tables are the fold of the log up to there."""

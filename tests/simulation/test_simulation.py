@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulation.defects import Defect
+from tests.simulation.defect import Defect
 from tests.simulation.failure import SimulationFailure
 from tests.simulation.mutants import MUTANTS, Mutant, judge
 from tests.simulation.seed_runs import Plan, Total, run_one, run_seeds

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from services.consensus.raft.configuration import Configuration, configuration_of
+from services.consensus.raft.configuration import NO_MEMBERS, Configuration, configuration_of
 from services.consensus.raft.events import Event, Received
 from services.consensus.raft.model import MILLISECOND, START, CoreSettings, Entry, InvariantViolated, LogMark
 from services.consensus.state.commands import Command
@@ -21,7 +21,7 @@ from services.consensus.state.entries import decode_entry
 from services.consensus.state.machine import Applied, Machine, Mark
 from tests.simulation.checker import Checker
 from tests.simulation.clients import Clients, Load
-from tests.simulation.defects import Defect
+from tests.simulation.defect import Defect
 from tests.simulation.disk import Disk
 from tests.simulation.failure import SimulationFailure
 from tests.simulation.fleet import Fleet
@@ -32,8 +32,13 @@ from tests.simulation.network import Network
 from tests.simulation.node import Node
 from tests.simulation.operators import Operators, member_of
 from tests.simulation.process import Reply
+from tests.simulation.recorded_disk import RecordedDisk
+from tests.simulation.recorded_store import RecordedStore
+from tests.simulation.recording_vfs import can_record
 from tests.simulation.weights import Suite, draw_weights
 
+REAL_STORES = 1 / 20
+"""Share of the seeds whose members have their real store on a real file."""
 BOOTSTRAP = LogMark(1, 1)
 """Where a blank store of a listed member stands (18.1)."""
 
@@ -71,9 +76,12 @@ class World:
         self._serial = 0
         self._waiter = 0
         self._queue: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
+        self._soon: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        """Due now, behind what `_queue` has for this moment: all of that was scheduled earlier."""
         self._trail: deque[str] = deque(maxlen=trail)
         self._expected: dict[int, Callable[[Reply], None]] = {}
         self._decoded: dict[bytes, Command | Configuration | None] = {}
+        self._real_stores = defect is Defect.NONE and has_real_stores(seed, suite)
         self._bootstrap = configuration_of(member_of(i) for i in range(1, self.weights.member_count + 1))
         self.bootstrap_voters = self._bootstrap.voters
         self.fleet = Fleet(self)
@@ -82,7 +90,7 @@ class World:
         self.nodes: dict[int, Node] = {}
         for member_id in self._bootstrap.ids:
             mark = Mark(BOOTSTRAP.index, BOOTSTRAP.term, configuration=self._bootstrap, configuration_index=1)
-            self._start(member_id, ModelStore(mark, BOOTSTRAP, BOOTSTRAP.term))
+            self._start(member_id, ModelStore(mark, BOOTSTRAP, BOOTSTRAP.term), self._bootstrap)
         self.nemesis = Nemesis(self)
         self.operators = Operators(self)
         self.load = Load(self)
@@ -98,6 +106,8 @@ class World:
         demand_liveness(self)
         self.clients.check()
         checker = self.checker
+        for node in self.nodes.values():
+            self.faults.update(node.disk.power_cuts)
         return RunResult(
             self.trace_hash,
             self.event_count,
@@ -111,28 +121,50 @@ class World:
             tuple(sorted(self.faults.items())),
         )
 
+    def close(self) -> None:
+        """Let go what is outside of the world."""
+        for node in self.nodes.values():
+            node.disk.close()
+
     # Time.
 
     def schedule(self, delay: int, action: Callable[..., None], *args: Any) -> None:
         """Let something happen after a delay."""
-        self._serial += 1
-        heapq.heappush(self._queue, (self.now + delay, self._serial, action, args))
+        if delay == 0:
+            self._soon.append((action, args))
+        else:
+            self._serial += 1
+            heapq.heappush(self._queue, (self.now + delay, self._serial, action, args))
 
     def run_until(self, end: int) -> None:
         """Let everything happen that is due by then."""
-        queue = self._queue
+        queue, soon, pop = self._queue, self._soon, heapq.heappop
         try:
-            while queue[0][0] <= end:
-                self.now, _, action, args = heapq.heappop(queue)
+            while True:
+                if soon and queue[0][0] > self.now:
+                    action, args = soon.popleft()
+                elif queue[0][0] <= end:
+                    self.now, _, action, args = pop(queue)
+                else:
+                    break
                 action(*args)
         except InvariantViolated as violation:
             self.fail(f"C4/{violation.rule}", violation.facts)
         self.now = end
 
+    def between(self, low: int, high: int) -> int:
+        """Draw a number, both ends included: as `randint` does, at a third of its cost."""
+        count, draw = high - low + 1, self.rng.getrandbits
+        bits = count.bit_length()
+        drawn = draw(bits)
+        while drawn >= count:
+            drawn = draw(bits)
+        return low + drawn
+
     def writing(self, node: Node, duration: int) -> None:
         """A member began to write: sometimes it does not live to see the end."""
         if not self.calm and self.weights.crash_in_write and self.rng.random() < self.weights.crash_in_write:
-            self.schedule(self.rng.randint(0, duration), self.nemesis.bounce, node, node.life)
+            self.schedule(self.between(0, duration), self.nemesis.bounce, node, node.life)
 
     # Those who ask, and those who answer.
 
@@ -155,7 +187,7 @@ class World:
 
     def join(self) -> Node:
         """Start a blank member that waits to be taken into the group (18.1)."""
-        return self._start(max(self.nodes) + 1, ModelStore(Mark(), START))
+        return self._start(max(self.nodes) + 1, ModelStore(Mark(), START), NO_MEMBERS)
 
     def configuration(self) -> Configuration:
         """Return the newest configuration that anybody applied."""
@@ -200,7 +232,7 @@ class World:
         """End the run: a rule is broken."""
         raise SimulationFailure(self.seed, self.weights, rule, self.now // MILLISECOND, facts, list(self._trail))
 
-    def _start(self, member_id: int, store: ModelStore) -> Node:
+    def _start(self, member_id: int, store: ModelStore, listed: Configuration) -> Node:
         weights, rng = self.weights, self.rng
         settings = CoreSettings(
             member_id,
@@ -212,9 +244,16 @@ class World:
         limit = weights.drift_ppm
         drift, offset = rng.choice((-limit, limit, rng.randint(-limit, limit))), rng.randrange(10**15)
         store.keeps_old_rows = self.defect is Defect.SNAPSHOT_KEEPS_OLD_ROWS
-        node = Node(self, member_id, settings, Disk(store, weights.witness_every), drift, offset)
+        node = Node(self, member_id, settings, self._new_disk(member_id, store, listed), drift, offset)
         self.nodes[member_id] = node
         return node
+
+    def _new_disk(self, member_id: int, store: ModelStore, listed: Configuration) -> Disk:
+        every = self.weights.witness_every
+        if not self._real_stores:
+            return Disk(store, every)
+        rng = random.Random(f"store of {member_id} in {self.seed}")
+        return RecordedDisk(store, every, RecordedStore(member_id, listed, rng), self.checker.must)
 
 
 def run_seed(
@@ -236,4 +275,14 @@ def run_seed(
     Raises:
         SimulationFailure: A rule does not hold.
     """
-    return World(seed, fault_seconds, defect, trail, suite).run()
+    world = World(seed, fault_seconds, defect, trail, suite)
+    try:
+        return world.run()
+    finally:
+        world.close()
+
+
+def has_real_stores(seed: int, suite: Suite) -> bool:
+    """Tell whether a seed runs on real stores: drawn apart, so that everything else in it is as without them."""
+    drawn = random.Random(f"stores of {seed}").random() < REAL_STORES
+    return drawn and suite is not Suite.BARE and can_record()

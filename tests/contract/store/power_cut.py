@@ -57,7 +57,7 @@ def files_after(calls: Sequence[Call], rng: random.Random) -> dict[str, bytes]:
             synced[name], waiting[name] = synced.pop(call.path, bytearray()), waiting.pop(call.path, [])
         elif call.op == "s":
             for earlier in waiting.pop(call.path, ()):
-                _apply(synced[call.path], earlier)
+                apply_call(synced[call.path], earlier)
         else:
             waiting[call.path].append(call)
             synced[call.path] += b""  # The file is there, whatever is in it.
@@ -65,11 +65,12 @@ def files_after(calls: Sequence[Call], rng: random.Random) -> dict[str, bytes]:
         kept = rng.random()
         for call in calls_of_file:
             if rng.random() < kept:
-                _apply(synced[path], call, rng)
+                apply_call(synced[path], call, rng)
     return {path: bytes(content) for path, content in synced.items()}
 
 
-def _apply(content: bytearray, call: Call, tear: random.Random | None = None) -> None:
+def apply_call(content: bytearray, call: Call, tear: random.Random | None = None) -> None:
+    """Do to a file's content what a write or a truncation did; `tear` may draw how many sectors of it got there."""
     if call.op == "t":
         del content[call.offset :]
         content += bytes(call.offset - len(content))

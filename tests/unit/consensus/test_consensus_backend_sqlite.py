@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from pathlib import Path
 
@@ -28,3 +30,17 @@ def test_error_of_sqlite_means(tmp_path: Path, code: int, kind: type[StoreError]
     error.sqlite_errorcode = code
     backend = SqliteBackend(sa.make_url(f"sqlite:///{tmp_path / 'member.db'}"), allow_volatile=True)
     assert type(backend.translate(error)) is kind
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        pytest.param(errno.EMFILE, StoreBusy, id="this process has too many files open"),
+        pytest.param(errno.ENFILE, StoreBusy, id="all processes have"),
+        pytest.param(errno.EIO, StoreBroken, id="I/O error"),
+        pytest.param(errno.EACCES, StoreBroken, id="not allowed"),
+    ],
+)
+def test_error_of_the_system_means(tmp_path: Path, number: int, kind: type[StoreError]) -> None:
+    backend = SqliteBackend(sa.make_url(f"sqlite:///{tmp_path / 'member.db'}"), allow_volatile=True)
+    assert type(backend.translate(OSError(number, os.strerror(number)))) is kind

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.consensus.errors import AntiFlapping, RequestIdReused
+from services.consensus.raft.model import Entry, EntryKind
 from services.consensus.state.commands import (
     AdoptRecovery,
     CloseRecovery,
@@ -24,6 +25,7 @@ from services.consensus.state.commands import (
     encode_command,
 )
 from services.consensus.state.directory import Primary
+from services.consensus.state.entries import decode_entry
 from services.consensus.state.lease_table import Lease
 from services.consensus.state.machine import Machine
 from services.consensus.state.recovery_record import Recovery
@@ -150,6 +152,26 @@ def test_entries_are_applied_in_order_only() -> None:
 def test_unknown_command_is_never_applied(data: bytes) -> None:
     with pytest.raises(UnknownCommand):
         decode_command(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"{}", id="no-version"),
+        pytest.param(b'{"version":99,"previous_index":0,"members":[]}', id="newer-version"),
+        pytest.param(b'{"version":1,"previous_index":0,"members":[{"kind":"king"}]}', id="unknown-kind"),
+        pytest.param(b"no json", id="no-json"),
+    ],
+)
+def test_unknown_configuration_is_never_applied(data: bytes) -> None:
+    with pytest.raises(UnknownCommand):  # A3
+        decode_entry(Entry(2, 1, EntryKind.CONFIG, 0, data))
+
+
+def test_first_primary_that_was_found_stays_when_another_is_found(script: Script) -> None:
+    first = script.apply(publishing("q1", recovery_id=""))
+    assert script.apply(publishing("q2", host="db3", recovery_id="")) == first
+    assert script.changes == ()
 
 
 TOKENS = st.integers(1, 30)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from services.consensus.core_metrics import CoreMetrics
 from services.consensus.raft.messages import PreVoteResponse, VoteRefusal, VoteResponse
 from services.consensus.raft.model import MILLISECOND, Entry, EntryKind, LogMark, Role
@@ -86,6 +88,46 @@ def test_time_to_disk_and_to_a_quorum_is_measured_per_batch() -> None:
     assert world.value('commit_latency_seconds_sum{stage="quorum"}') == 0.009
 
 
+def test_turn_tells_how_long_commands_queued_and_when_they_were_applied() -> None:
+    world = World()
+    world.takes(leadership=Leadership(Role.LEADER, 2, 1), persist=(batch(1, 5),))
+    world.core.turned(put_at=0, began=2 * MILLISECOND, ended=3 * MILLISECOND)
+    world.now = 9 * MILLISECOND
+    world.takes(committed=(Entry(5, 2, EntryKind.COMMAND, 0, b"x"),))
+    world.core.turned(put_at=9 * MILLISECOND, began=9 * MILLISECOND, ended=11 * MILLISECOND)
+    world.core.turned(put_at=20 * MILLISECOND, began=21 * MILLISECOND, ended=21 * MILLISECOND)
+    assert world.value("loop_turn_seconds_count") == 3
+    assert world.value("loop_turn_seconds_sum") == 0.003
+    assert world.value('commit_latency_seconds_count{stage="queue"}') == 1
+    assert world.value('commit_latency_seconds_sum{stage="queue"}') == 0.002
+    assert world.value('commit_latency_seconds_count{stage="apply"}') == 1
+    assert world.value('commit_latency_seconds_sum{stage="apply"}') == 0.011
+
+
+def test_uncommitted_bytes_are_those_of_a_leaders_open_batches() -> None:
+    world = World()
+    world.takes(leadership=Leadership(Role.LEADER, 2, 1), persist=(batch(1, 5, 6), batch(2, 7)))
+    assert world.core.uncommitted_bytes() == 3
+    world.takes(committed=(Entry(6, 2, EntryKind.COMMAND, 0, b"x"),))
+    assert world.core.uncommitted_bytes() == 1
+    world.leads(Role.FOLLOWER, 0, term=3)
+    assert world.core.uncommitted_bytes() == 0
+
+
+@pytest.mark.parametrize(
+    ("reason", "count"),
+    [
+        pytest.param("state differs from the group's at 256", 1, id="follower"),
+        pytest.param("state differs from the majority's at 256", 1, id="leader"),
+        pytest.param("the store forgot term 3, it is at 2", 0, id="amnesia"),
+    ],
+)
+def test_only_a_state_that_differs_counts_as_a_mismatch(reason: str, count: int) -> None:
+    world = World()
+    world.takes(quarantine=reason)
+    assert world.value("digest_mismatch_total") == count
+
+
 def test_follower_measures_its_disk_but_no_commits() -> None:
     world = World()
     world.takes(persist=(batch(1, 5),))
@@ -108,5 +150,7 @@ def test_snapshots_are_counted_on_both_ends() -> None:
     world = World()
     world.takes(snapshot_wanted=(2, 3))
     world.takes(persist=(batch(1, install=LogMark(9, 2)),))
+    world.core.durable(500 * MILLISECOND, 1)
+    assert world.value("snapshot_install_seconds_sum") == 0.5
     assert world.value("snapshots_sent_total") == 2
     assert world.value("snapshots_installed_total") == 1

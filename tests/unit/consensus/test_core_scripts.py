@@ -9,7 +9,8 @@ import pytest
 
 from services.consensus.raft.core import RaftCore
 from services.consensus.raft.model import BootState, CoreSettings
-from tests.simulation.defects import Defect, DefectiveCore, waits_for_disk
+from tests.simulation.defect import Defect
+from tests.simulation.defective_core import DefectiveCore, waits_for_disk
 from tests.unit.consensus.core_script import Script, parse, run_block
 
 SCRIPTS = Path(__file__).parent / "core_scripts"

@@ -147,6 +147,21 @@ def test_readiness_in_between_starts_the_grace_anew() -> None:
     assert _decide(watch, _status(_peer(2), ready=False), NOW + 5 * SECOND) is None
 
 
+def test_silence_is_measured_by_the_group_settings_of_the_day() -> None:
+    watch, status = _watch(), _status(_peer(2, heard_at=NOW - 500 * MILLISECOND), ready=False)
+    watch.decide(status, NOW - 100 * SECOND, busy=False)
+    assert watch.decide(status, NOW, busy=False) is None
+    watch.retime(1 * SECOND)
+    assert watch.decide(status, NOW, busy=False) == Handover(2, HandoverReason.READINESS)
+
+
+def test_leader_outside_its_configuration_prefers_nobody() -> None:
+    others = configuration_of([member for member in GROUP.members if member.member_id != 1])
+    watch, status = _watch(), replace(_status(_peer(3)), configuration=others)
+    _decide(watch, status, NOW)
+    assert _decide(watch, status, NOW + 60 * SECOND) is None
+
+
 @pytest.mark.parametrize(
     "status",
     [

@@ -1,13 +1,10 @@
-"""Mistakes that simulator or scripts must find: switchable defects of the core and of its surroundings (21.4)."""
+"""Parts of the core and of the state machine, each with one mistake in it (21.4)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
-from enum import Enum
+from collections.abc import Callable, Iterable
 
 from services.consensus.raft.configuration import Configuration, decode_configuration
-from services.consensus.raft.core import RaftCore
 from services.consensus.raft.durability import Durability
 from services.consensus.raft.election import Elections
 from services.consensus.raft.events import MemberChange, Persisted
@@ -17,68 +14,18 @@ from services.consensus.raft.leading import Leading
 from services.consensus.raft.member import Member
 from services.consensus.raft.membership import Configurations
 from services.consensus.raft.messages import (
-    AppendAck,
     AppendRequest,
     Heartbeat,
-    Message,
     VoteRefusal,
     VoteRequest,
-    VoteResponse,
 )
-from services.consensus.raft.model import NOBODY, BootState, CoreSettings, Entry, EntryKind, LogMark
+from services.consensus.raft.model import NOBODY, Entry, EntryKind, LogMark
 from services.consensus.raft.outputs import ChangeBlocker, ReadOutcome, ReadResult
 from services.consensus.raft.replication import Replication
 from services.consensus.raft.transfer import Transfers
 from services.consensus.state.lease_table import LeaseTable
-from services.consensus.state.machine import Machine, Mark
-from services.consensus.state.rows import Change, Row
-
-
-class Defect(Enum):
-    """One broken rule each."""
-
-    NONE = "none"
-    ACK_BEFORE_FSYNC = "ack_before_fsync"
-    VOTE_BEFORE_FSYNC = "vote_before_fsync"
-    VOTE_WITHOUT_LOG_CHECK = "vote_without_log_check"
-    VOTE_FORGOTTEN = "vote_forgotten"
-    PROMISE_IGNORED = "promise_ignored"
-    PROMISE_CLEARED = "promise_cleared"
-    NO_QUIET_AFTER_START = "no_quiet_after_start"
-    LEADER_WORD_FORGOTTEN = "leader_word_forgotten"
-    LEASE_FROM_ACK_ARRIVAL = "lease_from_ack_arrival"
-    LEASE_FROM_LAST_TICK = "lease_from_last_tick"
-    LEASE_AFTER_SURRENDER = "lease_after_surrender"
-    FORCE_WITHOUT_TERM_CHECK = "force_without_term_check"
-    OLD_TERM_COMMIT = "old_term_commit"
-    TRUNCATE_WITHOUT_CONFLICT = "truncate_without_conflict"
-    ACCEPT_AT_WRONG_PREV = "accept_at_wrong_prev"
-    READ_WITHOUT_CONFIRMATION = "read_without_confirmation"
-    NO_NOOP_BARRIER = "no_noop_barrier"
-    NO_NOOP_BARRIER_FOR_CONFIG = "no_noop_barrier_for_config"
-    TWO_CHANGES = "two_changes"
-    CONFIG_AT_COMMIT = "config_at_commit"
-    FALLBACK_CONFIG_LOST = "fallback_config_lost"
-    LEARNER_COUNTED = "learner_counted"
-    LEADER_REMOVES_ITSELF = "leader_removes_itself"
-    SNAPSHOT_KEEPS_OLD_ROWS = "snapshot_keeps_old_rows"
-    SNAPSHOT_DROPS_SUFFIX = "snapshot_drops_suffix"
-    APPLIED_INDEX_ALONE = "applied_index_alone"
-    DEDUP_FORGOTTEN_IN_SNAPSHOT = "dedup_forgotten_in_snapshot"
-    GRANT_WITHOUT_TERM_CHECK = "grant_without_term_check"
-    STEP_WITHOUT_TOKEN_CHECK = "step_without_token_check"
-    ADOPT_WITHOUT_WAIT = "adopt_without_wait"
-    ABA_ACCEPTED = "aba_accepted"
-    QUARANTINED_ACKNOWLEDGES = "quarantined_acknowledges"
-    QUARANTINED_VOTES = "quarantined_votes"
-    COMPACTION_ABOVE_TRANSFER = "compaction_above_transfer"
-
-
-def waits_for_disk(defect: Defect, message: Message) -> bool:
-    """Tell whether a message honours the batch it names (C1)."""
-    hasty = {Defect.ACK_BEFORE_FSYNC: AppendAck, Defect.VOTE_BEFORE_FSYNC: VoteResponse}.get(defect)
-    return hasty is None or not isinstance(message, hasty)
-
+from services.consensus.state.rows import Change
+from tests.simulation.defect import Defect
 
 # Elections.
 
@@ -251,7 +198,9 @@ class _RemovesItself(Leading):
 # What all parts share.
 
 
-class _AbaAccepted(Durability):
+class AbaAccepted(Durability):
+    """Lets a notice from before a truncation count (C2)."""
+
     def persisted(self, notice: Persisted) -> None:
         self._rewrite_batch = 0
         super().persisted(notice)
@@ -296,20 +245,20 @@ class _AnyToken(LeaseTable):
         return True
 
 
-_ELECTIONS: dict[Defect, Callable[[Member], Elections]] = {
+ELECTIONS: dict[Defect, Callable[[Member], Elections]] = {
     Defect.PROMISE_IGNORED: _Promiscuous,
     Defect.VOTE_WITHOUT_LOG_CHECK: _Blind,
     Defect.PROMISE_CLEARED: _Faithless,
     Defect.FORCE_WITHOUT_TERM_CHECK: _Gullible,
     Defect.QUARANTINED_VOTES: _VotesOn,
 }
-_FOLLOWING: dict[Defect, Callable[[Member], Following]] = {
+FOLLOWING: dict[Defect, Callable[[Member], Following]] = {
     Defect.TRUNCATE_WITHOUT_CONFLICT: _Truncating,
     Defect.ACCEPT_AT_WRONG_PREV: _Credulous,
     Defect.SNAPSHOT_DROPS_SUFFIX: _DropsSuffix,
     Defect.QUARANTINED_ACKNOWLEDGES: _AnswersOn,
 }
-_LEADING: dict[Defect, Callable[[Member], Leading]] = {
+LEADING: dict[Defect, Callable[[Member], Leading]] = {
     Defect.OLD_TERM_COMMIT: _CountsCopies,
     Defect.LEARNER_COUNTED: _CountsEverybody,
     Defect.LEASE_FROM_ACK_ARRIVAL: _TrustsArrival,
@@ -322,71 +271,11 @@ _LEADING: dict[Defect, Callable[[Member], Leading]] = {
     Defect.TWO_CHANGES: _ChangesTwice,
     Defect.LEADER_REMOVES_ITSELF: _RemovesItself,
 }
-_CONFIGURATIONS: dict[Defect, Callable[[Configuration, int, Iterable[Entry]], Configurations]] = {
+CONFIGURATIONS: dict[Defect, Callable[[Configuration, int, Iterable[Entry]], Configurations]] = {
     Defect.CONFIG_AT_COMMIT: _LateConfigurations,
     Defect.FALLBACK_CONFIG_LOST: _NoFallback,
 }
-_LEASES: dict[Defect, Callable[[], LeaseTable]] = {
+LEASES: dict[Defect, Callable[[], LeaseTable]] = {
     Defect.GRANT_WITHOUT_TERM_CHECK: _OldGrantsLive,
     Defect.STEP_WITHOUT_TOKEN_CHECK: _AnyToken,
 }
-
-
-def new_machine(defect: Defect, mark: Mark, tables: Mapping[str, Iterable[Row]]) -> Machine:
-    """Return a state machine with one defect, or with none."""
-    machine = Machine(mark, tables)
-    if defect in _LEASES:
-        leases = _LEASES[defect]()
-        leases.__dict__.update(machine.leases.__dict__)
-        machine.leases = leases
-    return machine
-
-
-class DefectiveCore(RaftCore):
-    """A core with one defect, or with none."""
-
-    def __init__(self, settings: CoreSettings, boot: BootState, seed: int, now: int, defect: Defect) -> None:
-        """Start like a core."""
-        self._defect = defect
-        if defect is Defect.VOTE_FORGOTTEN:
-            boot = replace(boot, hard_state=replace(boot.hard_state, voted_for=NOBODY))
-        elif defect is Defect.NO_QUIET_AFTER_START:
-            boot = replace(boot, hard_state=replace(boot.hard_state, promise_max_ns=0))
-        super().__init__(settings, boot, seed, now)
-        if defect is Defect.ABA_ACCEPTED:
-            self._member.durability = _AbaAccepted(self._member.log, boot.hard_state)
-        if defect in _CONFIGURATIONS:
-            known = _CONFIGURATIONS[defect](boot.configuration, boot.configuration_index, boot.entries)
-            self._member.configurations = known
-
-    @property
-    def term(self) -> int:
-        """Newest term seen."""
-        return self._member.term
-
-    @property
-    def log_length(self) -> int:
-        """How many entries are behind the log's mark."""
-        return self._member.log.last_index - self._member.log.mark.index
-
-    def position_numbers(self) -> tuple[int, ...]:
-        """Return what the hash of a trace is made of: where this member stands, and what it waits for."""
-        member = self._member
-        return (
-            member.term,
-            member.leader,
-            member.commit_index,
-            member.log.last_index,
-            member.applied_index,
-            member.promise_until,
-            member.election_deadline,
-        )
-
-    def _new_elections(self) -> Elections:
-        return _ELECTIONS.get(self._defect, Elections)(self._member)
-
-    def _new_following(self) -> Following:
-        return _FOLLOWING.get(self._defect, Following)(self._member)
-
-    def _new_leading(self) -> Leading:
-        return _LEADING.get(self._defect, Leading)(self._member)

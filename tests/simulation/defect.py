@@ -1,0 +1,45 @@
+"""Names of the mistakes that simulator or scripts must find, one for each broken rule (21.4)."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Defect(Enum):
+    """One broken rule each."""
+
+    NONE = "none"
+    ACK_BEFORE_FSYNC = "ack_before_fsync"
+    VOTE_BEFORE_FSYNC = "vote_before_fsync"
+    VOTE_WITHOUT_LOG_CHECK = "vote_without_log_check"
+    VOTE_FORGOTTEN = "vote_forgotten"
+    PROMISE_IGNORED = "promise_ignored"
+    PROMISE_CLEARED = "promise_cleared"
+    NO_QUIET_AFTER_START = "no_quiet_after_start"
+    LEADER_WORD_FORGOTTEN = "leader_word_forgotten"
+    LEASE_FROM_ACK_ARRIVAL = "lease_from_ack_arrival"
+    LEASE_FROM_LAST_TICK = "lease_from_last_tick"
+    LEASE_AFTER_SURRENDER = "lease_after_surrender"
+    FORCE_WITHOUT_TERM_CHECK = "force_without_term_check"
+    OLD_TERM_COMMIT = "old_term_commit"
+    TRUNCATE_WITHOUT_CONFLICT = "truncate_without_conflict"
+    ACCEPT_AT_WRONG_PREV = "accept_at_wrong_prev"
+    READ_WITHOUT_CONFIRMATION = "read_without_confirmation"
+    NO_NOOP_BARRIER = "no_noop_barrier"
+    NO_NOOP_BARRIER_FOR_CONFIG = "no_noop_barrier_for_config"
+    TWO_CHANGES = "two_changes"
+    CONFIG_AT_COMMIT = "config_at_commit"
+    FALLBACK_CONFIG_LOST = "fallback_config_lost"
+    LEARNER_COUNTED = "learner_counted"
+    LEADER_REMOVES_ITSELF = "leader_removes_itself"
+    SNAPSHOT_KEEPS_OLD_ROWS = "snapshot_keeps_old_rows"
+    SNAPSHOT_DROPS_SUFFIX = "snapshot_drops_suffix"
+    APPLIED_INDEX_ALONE = "applied_index_alone"
+    DEDUP_FORGOTTEN_IN_SNAPSHOT = "dedup_forgotten_in_snapshot"
+    GRANT_WITHOUT_TERM_CHECK = "grant_without_term_check"
+    STEP_WITHOUT_TOKEN_CHECK = "step_without_token_check"
+    ADOPT_WITHOUT_WAIT = "adopt_without_wait"
+    ABA_ACCEPTED = "aba_accepted"
+    QUARANTINED_ACKNOWLEDGES = "quarantined_acknowledges"
+    QUARANTINED_VOTES = "quarantined_votes"
+    COMPACTION_ABOVE_TRANSFER = "compaction_above_transfer"
