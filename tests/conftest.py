@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+from hypothesis import settings
 
 from tests.support.lab import Lab
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("primacy", deadline=None)
+settings.load_profile("primacy")
 
 
 @pytest.fixture

@@ -139,13 +139,13 @@ COMMANDS: st.SearchStrategy[Command] = st.one_of(
 HISTORIES = st.lists(st.tuples(COMMANDS | CONFIGURATIONS | st.none(), st.integers(0, 120)), max_size=30)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(COMMANDS)
 def test_commands_survive_the_log(command: Command) -> None:
     assert decode_command(encode_command(command)) == command
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(HISTORIES, st.integers(0, 30))
 def test_any_history_gives_the_same_on_every_member(
     history: list[tuple[Command | Configuration | None, int]], restart_at: int
@@ -163,7 +163,7 @@ def test_any_history_gives_the_same_on_every_member(
     assert script.machine.mark == twin.machine.mark, "I5, I14: same entries, same digest"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(HISTORIES)
 def test_request_id_takes_effect_at_most_once(history: list[tuple[Command | Configuration | None, int]]) -> None:
     script = Script()

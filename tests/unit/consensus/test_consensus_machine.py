@@ -228,7 +228,7 @@ def test_commands_survive_the_log(command: Command) -> None:
     assert decode_command(encode_command(command)) == command
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(HISTORIES)
 def test_any_history_keeps_the_invariants(history: list[tuple[Command | None, bool, int, int]]) -> None:
     script, twin = Script(), Script()

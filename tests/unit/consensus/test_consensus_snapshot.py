@@ -30,7 +30,7 @@ from services.consensus.state.snapshot import (
 GROUP = "5f0c"
 MARK = Mark(70, 3, 1_000, b"\x00\xffdigest", configuration_of([GroupMember(1, "a", "db1"), GroupMember(2)], 5), 9)
 
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+unhurried = settings(suppress_health_check=[HealthCheck.too_slow])
 values = st.one_of(st.none(), st.integers(-(2**63), 2**64), st.text(max_size=8), st.binary(max_size=8))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.consensus.raft.clock_rate import ClockRate, Reading
@@ -69,7 +69,6 @@ def test_tightest_readings_count() -> None:
     assert rate.differs_ppm == pytest.approx(10_000, abs=50)
 
 
-@settings(deadline=None)
 @given(
     ppm=st.integers(-20_000, 20_000),
     there_ns=st.integers(0, 2 * SECOND),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.consensus.raft.configuration import (
@@ -149,7 +149,6 @@ _STEPS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(_STEPS)
 def test_newest_configuration_is_the_last_one_in_the_log(
     steps: list[tuple[str, list[Configuration | None] | int]],

@@ -234,7 +234,7 @@ def _explains(order: Sequence[Operation], model: Model) -> bool:
 
 
 @given(small_histories())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_verdict_is_that_of_trying_all_orders(operations: list[Operation]) -> None:
     assert (check(operations, Register()) is None) == explained_by_some_order(operations, Register())
 
