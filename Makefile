@@ -19,7 +19,8 @@ MODE ?= kill
 SEEDS ?= 1000
 FROM ?= 0
 SUITE ?= full
-MINUTES ?= 5
+KILLS ?=
+MINUTES ?= $(if $(KILLS),60,5)
 SEED ?= 1
 TESTS ?= tests
 JOBS ?= 2
@@ -89,8 +90,8 @@ simulate: setup ## Simulate whole Raft groups: make simulate SEEDS=1000 [FROM=0]
 mutants: setup ## Break each rule of consensus once and see who notices
 	@$(PYTHON) -m tests.simulation.mutants
 
-chaos: setup ## Kill, stop and cut off real members under load: make chaos MINUTES=5 [SEED=1]
-	@$(PYTHON) -m tests.chaos --minutes $(MINUTES) --seed $(SEED)
+chaos: setup ## Kill, stop and cut off real members under load: make chaos MINUTES=5 [SEED=1], or until KILLS=500
+	@$(PYTHON) -m tests.chaos --minutes $(MINUTES) $(if $(KILLS),--kills $(KILLS)) --seed $(SEED)
 
 fuzz: MINUTES = 10
 fuzz: setup ## Attack a group's ports: make fuzz MINUTES=10

@@ -18,7 +18,16 @@ CERTAIN: Final = frozenset(
     ("NOT_LEADER", "NO_LEADER", "OVERLOADED", "DEPENDENCY_UNAVAILABLE", "STALE_FENCING_TOKEN", "CLUSTER_UNKNOWN")
 )
 """Reasons of refusals that certainly changed nothing."""
+_NEVER_SENT: Final = "failed to connect to all addresses"
+"""How gRPC begins the details of a call that it had no connection for; only then is UNAVAILABLE a certain outcome."""
 _PAUSE_S: Final = 0.02
+
+
+def changed_nothing(error: grpc.aio.AioRpcError) -> bool:
+    """Tell whether a call that failed certainly did nothing."""
+    told = parse_error(error)
+    never_sent = told.code is grpc.StatusCode.UNAVAILABLE and told.message.startswith(_NEVER_SENT)
+    return never_sent or told.reason in CERTAIN
 
 
 class NotDone(Exception):
@@ -79,7 +88,7 @@ class GroupClient:
                 reason = parse_error(error).reason
                 if reason in final or (reason and reason not in CERTAIN and reason != "OUTCOME_UNKNOWN"):
                     raise Refused(reason) from None
-                maybe = maybe or reason not in CERTAIN
+                maybe = maybe or not changed_nothing(error)
                 if reason != "STALE_FENCING_TOKEN":
                     self._turn += 1
             await asyncio.sleep(_PAUSE_S)

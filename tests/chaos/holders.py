@@ -14,7 +14,7 @@ from primacy.consensus.v1 import consensus_pb2 as pb
 
 from services.shared.runtime.clock import boottime_ns
 from services.shared.runtime.status import parse_error
-from tests.chaos.group_client import CERTAIN
+from tests.chaos.group_client import changed_nothing
 from tests.proof.history import History
 from tests.proof.models import Acquire, Check, Granted, Held, Release
 from tests.support.consensus_group import LEASE, NOT_FORWARDED, MemberProcess, new_id, register
@@ -90,7 +90,7 @@ class Holder:
             told = parse_error(error)
             if told.reason == "LEASE_HELD":
                 self._history.answered(number, Held(int(told.metadata["fencing_token"])))
-            elif told.reason in CERTAIN:
+            elif changed_nothing(error):
                 self._history.refused(number)
             return False
         self._draining.clear()
@@ -154,7 +154,7 @@ class Holder:
             request = pb.ReleaseRequest(name=LEASE, session_id=self._session, fencing_token=self.token)
             await self._member.leases.Release(request, timeout=2)
         except grpc.aio.AioRpcError as error:
-            if parse_error(error).reason in CERTAIN:
+            if changed_nothing(error):
                 self._history.refused(number)
             return
         self._history.answered(number, None)

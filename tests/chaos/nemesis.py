@@ -7,7 +7,7 @@ import contextlib
 import random
 import signal
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -26,6 +26,8 @@ class Fault(Enum):
 
     KILL_LEADER = "kill_leader"
     KILL_FOLLOWER = "kill_follower"
+    KILL_PAIR = "kill_pair"
+    KILL_AGAIN = "kill_again"
     KILL_ALL = "kill_all"
     STOP_LEADER = "stop_leader"
     STOP_FOLLOWER = "stop_follower"
@@ -37,10 +39,15 @@ class Fault(Enum):
     TRANSFER = "transfer"
 
 
-WEIGHTS: Final = {
+KILLS: Final = {
     Fault.KILL_LEADER: 8,
-    Fault.KILL_FOLLOWER: 4,
+    Fault.KILL_FOLLOWER: 5,
+    Fault.KILL_PAIR: 3,
+    Fault.KILL_AGAIN: 3,
     Fault.KILL_ALL: 1,
+}
+"""Weights among kills: about half of them begin with the leader."""
+OTHERS: Final = {
     Fault.STOP_LEADER: 2,
     Fault.STOP_FOLLOWER: 1,
     Fault.CUT_ONE_WAY: 2,
@@ -50,10 +57,42 @@ WEIGHTS: Final = {
     Fault.FILL_DISK: 1,
     Fault.TRANSFER: 2,
 }
+_KILL_SHARE: Final = (0.6, 0.9)
+_WHOLE_SHARE: Final = (0.2, 0.7)
+_LONG_ABSENCE: Final = 0.1
+"""Share of kills after which a member is away for so long that it needs a snapshot."""
+_STARTING_S: Final = 2.0
+"""A member that is killed again dies within this time of its start: before, while or after it reads its store."""
 
 
-_WHOLE: Final = 0.7
-"""Share of faults that wait until the one before is over; the others strike a group that just has a quorum again."""
+@dataclass(frozen=True)
+class Mix:
+    """How often what is done in one campaign; each seed has a mix of its own.
+
+    Attributes:
+        weights: By fault.
+        whole: Share of faults that wait until the one before is over; the others strike a group that just has a quorum
+            again, while members still start.
+    """
+
+    weights: Mapping[Fault, float]
+    whole: float
+
+    @classmethod
+    def draw(cls, chance: random.Random, *, small_disk: bool) -> Mix:
+        """Draw the share of kills, and how it is divided; a disk can be filled only where it is small."""
+        kill_share = chance.uniform(*_KILL_SHARE)
+        kills = {fault: weight * chance.uniform(0.5, 1.5) for fault, weight in KILLS.items()}
+        others = {fault: weight * chance.uniform(0.1, 2.0) for fault, weight in OTHERS.items()}
+        if not small_disk:
+            del others[Fault.FILL_DISK]
+        weights = _scaled(kills, kill_share) | _scaled(others, 1 - kill_share)
+        return cls(weights, chance.uniform(*_WHOLE_SHARE))
+
+
+def _scaled(weights: Mapping[Fault, float], total: float) -> dict[Fault, float]:
+    present = sum(weights.values())
+    return {fault: weight * total / present for fault, weight in weights.items()}
 
 
 @dataclass
@@ -62,7 +101,7 @@ class Schedule:
 
     Attributes:
         done: How often each fault.
-        kills: Processes killed.
+        kills: Processes killed (-9).
         leader_kills: When the leader of a group that was whole was killed, and who; nanoseconds of T1.
     """
 
@@ -86,8 +125,7 @@ class Nemesis:
         self._group = group
         self._random = random.Random(seed)
         self._small_disk = small_disk
-        weights = {fault: weight for fault, weight in WEIGHTS.items() if small_disk or fault is not Fault.FILL_DISK}
-        self._faults, self._weights = list(weights), list(weights.values())
+        self.mix = Mix.draw(self._random, small_disk=small_disk is not None)
 
     async def strike(self, steady: Callable[[bool], Awaitable[MemberProcess]]) -> None:
         """Do one thing, and undo it.
@@ -95,9 +133,9 @@ class Nemesis:
         Args:
             steady: Waits until a leader commits, and, if asked to, until all others follow it; returns the leader.
         """
-        whole = self._random.random() < _WHOLE
+        whole = self._random.random() < self.mix.whole
+        fault = self._random.choices(list(self.mix.weights), list(self.mix.weights.values()))[0]
         leader = await steady(whole)
-        fault = self._random.choices(self._faults, self._weights)[0]
         self.schedule.done[fault] += 1
         match fault:
             case Fault.KILL_LEADER:
@@ -106,6 +144,10 @@ class Nemesis:
                 await self._kill(leader)
             case Fault.KILL_FOLLOWER:
                 await self._kill(self._follower(leader))
+            case Fault.KILL_PAIR:
+                await self._kill_pair(leader)
+            case Fault.KILL_AGAIN:
+                await self._kill_again(self._random.choice((leader, self._follower(leader))))
             case Fault.KILL_ALL:
                 await self._kill(*self._group.members)
             case Fault.STOP_LEADER:
@@ -142,11 +184,35 @@ class Nemesis:
 
     async def _kill(self, *members: MemberProcess) -> None:
         for member in members:
-            self.schedule.kills += 1
-            member.kill()
-        await self._hold(0.1, 1.5)
+            self._end(member)
+        await self._absence()
         for member in members:
             member.start()
+
+    def _end(self, member: MemberProcess) -> None:
+        self.schedule.kills += member.running
+        member.kill()
+
+    async def _absence(self) -> None:
+        if self._random.random() < _LONG_ABSENCE:
+            await self._hold(2.0, 5.0)
+        else:
+            await self._hold(0.0, 1.0)
+
+    async def _kill_pair(self, leader: MemberProcess) -> None:
+        """Kill two, one shortly after the other: the leader and then a follower, or two followers."""
+        followers = self._random.sample(self._group.others(leader), 2)
+        first, second = self._random.choice(((leader, followers[0]), (followers[1], followers[0])))
+        self._end(first)
+        await self._hold(0.0, 0.5)
+        await self._kill(second)
+        first.start()
+
+    async def _kill_again(self, member: MemberProcess) -> None:
+        """Kill a member, and once more while it starts."""
+        await self._kill(member)
+        await self._hold(0.0, _STARTING_S)
+        await self._kill(member)
 
     async def _stop(self, member: MemberProcess) -> None:
         member.signal(signal.SIGSTOP)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
+import grpc
 import pytest
 
+from tests.chaos.group_client import changed_nothing
 from tests.chaos.holders import LEASE_KEY
 from tests.chaos.load import KEYS
 from tests.chaos.nemesis import Fault, Schedule
 from tests.chaos.observer import Sighting, overlaps, read_sightings
 from tests.chaos.outcome import Outcome, summary
-from tests.chaos.verdict import check_history, election_times_ns
+from tests.chaos.plan import Plan
+from tests.chaos.verdict import check_history, election_times_ns, told_by_reads
 from tests.proof.history import UNKNOWN, Operation
 from tests.proof.models import Acquire, Granted, Read, Versioned, Write
 
@@ -76,8 +80,78 @@ def test_election_ends_with_the_first_commit_of_a_later_term() -> None:
 def test_summary_adds_campaigns_up_in_one_line() -> None:
     schedule = Schedule(kills=3)
     schedule.done[Fault.KILL_LEADER] = 3
-    one = Outcome(1, 3, schedule, acknowledged=10, elections_ns=[400_000_000], violations=["wrong"])
-    line = summary([one, Outcome(2, 5, acknowledged=5)])
+    one = Outcome(Plan(1, 3, 60), schedule, acknowledged=10, elections_ns=[400_000_000], violations=["wrong"])
+    two = Outcome(Plan(2, 5, 60), acknowledged=5, lost=1, spent_s=Counter(faults=60))
+    line = summary([one, two], seconds=125.4)
     assert "\n" not in line
-    for fact in ("campaigns=2", "kills=3", "acknowledged=15", "election_p50_ms=400", "kill_leader=3", "violations=1"):
+    for fact in (
+        "kills=3",
+        "acknowledged=15",
+        "lost=1",
+        "violations=1",
+        "campaigns=2",
+        "seconds=125",
+        "faults_s=60",
+        "election_p50_ms=400",
+        "kill_leader=3",
+    ):
         assert fact in line.split()
+
+
+def test_report_says_how_to_draw_the_same_faults_again() -> None:
+    outcome = Outcome(Plan(7, 5, 240), violations=["wrong"], kept=Path("/tmp/kept"))
+    (text,) = outcome.report
+    assert text.startswith("seed=7 members=5: wrong")
+    assert "python -m tests.chaos --seed 7 --members 5 --campaign 240 --campaigns 1" in text
+    assert "/tmp/kept" in text
+
+
+OPEN = Operation(1, KEYS[0], Write("db1"), UNKNOWN, 10)
+
+
+def read(value: str, epoch: int, invoked: int, returned: int) -> Operation:
+    return Operation(2, KEYS[0], Read(), Versioned(value, epoch), invoked, returned)
+
+
+def write(value: str, epoch: int, invoked: int, returned: int) -> Operation:
+    return Operation(3, KEYS[0], Write(value), Versioned(value, epoch), invoked, returned)
+
+
+def test_write_without_an_answer_ends_with_the_first_read_that_shows_it() -> None:
+    reads = (read("db1", 1, 40, 50), read("db1", 1, 20, 30))
+    told = next(told_by_reads((OPEN, *reads)))
+    assert (told.answer, told.returned) == (Versioned("db1", 1), 30)
+
+
+@pytest.mark.parametrize(
+    ("others", "right"),
+    [
+        ([read("db1", 1, 20, 30)], True),
+        ([read("nothing", 0, 20, 30), read("db1", 1, 40, 50)], True),
+        ([read("db1", 1, 20, 30), read("nothing", 0, 40, 50)], False),  # It was there before.
+        ([read("db1", 2, 20, 30)], False),  # Nobody wrote epoch 1.
+        ([read("db1", 1, 2, 5)], False),  # Nobody had asked for it yet.
+        ([read("db1", 1, 20, 30), read("db1", 2, 40, 50)], False),  # Written twice.
+        ([write("db2", 2, 20, 30), read("db2", 2, 40, 50)], True),  # Nobody read it, and it took effect.
+        ([write("db2", 1, 20, 30), read("db1", 2, 40, 50)], True),
+        ([write("db2", 1, 20, 30), read("db1", 1, 40, 50)], False),
+    ],
+)
+def test_history_stays_as_right_or_wrong_as_it_was(others: list[Operation], right: bool) -> None:
+    assert (check_history((OPEN, *others)) == []) is right
+
+
+def failed(code: grpc.StatusCode, details: str) -> grpc.aio.AioRpcError:
+    return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details)
+
+
+@pytest.mark.parametrize(
+    ("code", "details", "certain"),
+    [
+        (grpc.StatusCode.UNAVAILABLE, "failed to connect to all addresses; last error: refused", True),
+        (grpc.StatusCode.UNAVAILABLE, "Stream removed (recvmsg:Connection reset by peer (104))", False),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded", False),
+    ],
+)
+def test_call_without_a_connection_certainly_did_nothing(code: grpc.StatusCode, details: str, certain: bool) -> None:
+    assert changed_nothing(failed(code, details)) is certain
