@@ -9,7 +9,7 @@ from demo.failure import StoryFailed
 from demo.views import NodeOpinion, opinions
 from services.ctl.client import Suite
 from services.ctl.words import endpoint_text
-from services.shared.topology.instance import InstanceKey
+from services.shared.topology.key import InstanceKey
 from tests.support.eventually import eventually
 from tests.support.lab import Fleet
 

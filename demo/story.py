@@ -26,7 +26,7 @@ from services.ctl.views.status import status_lines
 from services.ctl.views.tree import topology_lines
 from services.ctl.words import endpoint_text
 from services.shared.runtime.clock import utc_now
-from services.shared.topology.instance import TopologySnapshot
+from services.shared.topology.snapshot import TopologySnapshot
 from tests.support.eventually import eventually
 from tests.support.lab import Fleet, Lab, Writer
 

@@ -1,1 +1,3 @@
 """Detects failures: snapshots become findings."""
+
+import services.shared.runtime  # noqa: F401  Before gRPC is imported.

@@ -1,8 +1,9 @@
 """The analyst: takes topology events, answers what changed in the findings. A state machine without I/O.
 
 State: the topology, what earlier readings showed, the findings that hold. Transitions: an event of discovery, or a
-moment at which a downtime ends. Invariants: at most one finding per instance; what is found only changes with evidence
-from discovery (its silence changes nothing but the age of the evidence); `revision` grows with every change.
+moment at which a downtime or a grace ends. Invariants: at most one finding per instance; what is found only changes
+with evidence from discovery (its silence changes nothing but the age of the evidence); `revision` grows with every
+change; judging everything anew would find the same.
 """
 
 from __future__ import annotations
@@ -10,25 +11,30 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from services.analysis.circumstances import Circumstances, circumstances_of, is_analysed, newest_evidence
+from services.analysis.changelog import Changelog
+from services.analysis.circumstances import circumstances_of, is_analysed, newest_evidence
 from services.analysis.description import describe
+from services.analysis.gates import Effect, Verdict, closed_gates, trace_gates
+from services.analysis.kinds import FindingKind
 from services.analysis.memory import Memory
 from services.analysis.model import (
     Explanation,
     Finding,
     FindingChanges,
-    FindingKind,
+    InstanceMemory,
     Limits,
     Progress,
     TopologyDelta,
 )
-from services.analysis.replica import in_downtime
-from services.analysis.rules import judge, trace
+from services.analysis.rules import judge, trace, trace_warnings, warn
 from services.analysis.view import TopologyView
-from services.shared.topology.instance import Instance, InstanceKey, TopologySnapshot
+from services.shared.topology.instance import Instance
+from services.shared.topology.key import InstanceKey
+from services.shared.topology.snapshot import TopologySnapshot
 
 TopologyEvent = TopologySnapshot | TopologyDelta | Progress
 
+# Positions are remembered as long as the situation lasts, proven or not: a proof holds while nothing moves.
 _LOCKS = frozenset({FindingKind.LOCKED_SEMI_SYNC_PRIMARY, FindingKind.LOCKED_SEMI_SYNC_PRIMARY_HYPOTHESIS})
 
 
@@ -39,8 +45,11 @@ class Analyst:
         self._limits = limits
         self._view = TopologyView()
         self._memory = Memory()
+        self.changelog = Changelog()
+        """What was found before."""
         self._findings: dict[InstanceKey, Finding] = {}
         self._downtime_ends: dict[InstanceKey, datetime] = {}
+        self._grace_ends: dict[InstanceKey, datetime] = {}
         self.revision = 0
         self.synced = False
         """A snapshot was taken: an absent finding means that nothing is wrong, not that nothing is known."""
@@ -66,23 +75,77 @@ class Analyst:
         return self._judge(touched, now)
 
     def tick(self, now: datetime) -> FindingChanges | None:
-        """Judge again what depends on time alone: downtimes that are over."""
-        over = [key for key, end in self._downtime_ends.items() if end <= now]
-        touched = set(over)
-        for key in over:
-            del self._downtime_ends[key]
-            touched.update(self._view.instances[key].sources)
+        """Judge again what depends on time alone: downtimes and graces that are over."""
+        touched: set[InstanceKey] = set()
+        for ends in (self._downtime_ends, self._grace_ends):
+            for key in [key for key, end in ends.items() if end <= now]:
+                del ends[key]
+                touched.add(key)
+                if key in self._view.instances:
+                    touched.update(self._view.instances[key].sources)
         return self._judge(touched, now)
 
     def next_tick(self) -> datetime | None:
         """Return when `tick` has something to do; None when nothing depends on time."""
-        return min(self._downtime_ends.values(), default=None)
+        return min((*self._downtime_ends.values(), *self._grace_ends.values()), default=None)
+
+    def take_over(self, memories: Iterable[InstanceMemory], now: datetime) -> FindingChanges | None:
+        """Go on with what another analyst remembered."""
+        touched = set()
+        for memory in memories:
+            touched.add(memory.instance)
+            if memory.suspected_position is not None and memory.suspect_time is not None:
+                self._memory.suspect_since(memory.instance, memory.suspected_position, memory.suspect_time)
+            self._memory.note_pseudo_gtid(memory.instance, present=memory.pseudo_gtid)
+            if memory.restart_time is not None:
+                self._memory.note_restart(memory.instance, memory.restart_time)
+                self._grace_ends[memory.instance] = memory.restart_time + self._limits.grace
+        return self._judge(touched, now)
+
+    def known(self) -> tuple[InstanceKey, ...]:
+        """Return every instance there is a reading or a finding of, by endpoint."""
+        return tuple(sorted(self._view.instances.keys() | self._findings.keys()))
+
+    def differences(self, now: datetime, keys: Iterable[InstanceKey] | None = None) -> tuple[InstanceKey, ...]:
+        """Judge instances anew and return those whose finding is not what is held, by endpoint; changes nothing.
+
+        Incremental judgement is right as long as this is empty. Call `tick` first.
+
+        Args:
+            now: The time.
+            keys: Which; None for all.
+        """
+        chosen = self.known() if keys is None else keys
+        return tuple(sorted(key for key in chosen if self._find(key, now) != self._findings.get(key)))
+
+    def judge_again(self, keys: Iterable[InstanceKey], now: datetime) -> FindingChanges | None:
+        """Judge these instances again, whatever changed."""
+        return self._judge(keys, now)
 
     def findings(self, cluster_ids: Iterable[str] | None = None) -> tuple[Finding, ...]:
         """Return the findings that hold, in list order; all, or those of some clusters."""
         chosen = None if cluster_ids is None else frozenset(cluster_ids)
         held = (each for each in self._findings.values() if chosen is None or each.cluster_id in chosen)
         return tuple(sorted(held, key=lambda finding: finding.place))
+
+    def healthy(self, now: datetime) -> tuple[Finding, ...]:
+        """Return the analysed instances in which nothing is wrong, as findings that say so, by endpoint."""
+        found = []
+        for key in sorted(self._view.instances.keys() - self._findings.keys()):
+            instance = self._view.instances[key]
+            if not self._is_analysed(instance):
+                continue
+            verdict = self._reach_verdict(instance, now)
+            if verdict.clean and not closed_gates(verdict, Effect.OMITS):
+                found.append(self._render(instance, verdict, now))
+        return tuple(found)
+
+    def verdict(self, key: InstanceKey, now: datetime) -> Verdict | None:
+        """Return what the tables say of an instance, told or not; None when it is not known, or not analysed."""
+        instance = self._view.instances.get(key)
+        if instance is None or not self._is_analysed(instance):
+            return None
+        return self._reach_verdict(instance, now)
 
     def clusters_named(self, name: str) -> tuple[str, ...]:
         """Return the ids of the clusters with this id or exact alias."""
@@ -97,9 +160,12 @@ class Analyst:
         instance = self._view.instances.get(key)
         if instance is None:
             return None
-        circumstances = self._circumstances(instance, now)
-        finding = self._findings.get(key) or self._render(instance, circumstances, FindingKind.NO_PROBLEM, now)
-        return Explanation(finding, trace(circumstances) if self._is_analysed(instance) else ())
+        verdict = self._reach_verdict(instance, now)
+        finding = self._findings.get(key) or self._render(instance, verdict, now)
+        if not self._is_analysed(instance):
+            return Explanation(finding, ())
+        seen = verdict.circumstances
+        return Explanation(finding, trace(seen), trace_warnings(seen), trace_gates(verdict))
 
     def _note(self, instance: Instance) -> None:
         self._memory.note(instance)
@@ -115,17 +181,19 @@ class Analyst:
             self.evidence_time = time
 
     def _is_analysed(self, instance: Instance) -> bool:
-        return is_analysed(instance, self._view.replica_count(instance.key))
+        return is_analysed(instance, self._view.replica_count(instance.key), self._limits)
 
-    def _circumstances(self, instance: Instance, now: datetime) -> Circumstances:
+    def _reach_verdict(self, instance: Instance, now: datetime) -> Verdict:
         replicas = self._view.direct_replicas(instance.key)
-        return circumstances_of(instance, replicas, self._memory, self._limits, now)
+        circumstances = circumstances_of(instance, replicas, self._memory, self._limits, now)
+        return Verdict(circumstances, judge(circumstances), warn(circumstances))
 
     def _judge(self, touched: Iterable[InstanceKey], now: datetime) -> FindingChanges | None:
         changed: list[Finding] = []
         ended: list[InstanceKey] = []
         for key in touched:
-            before, after = self._findings.get(key), self._find(key, now)
+            before = self._findings.get(key)
+            after = self._find(key, now, learn=True)
             if after is None and before is not None:
                 del self._findings[key]
                 ended.append(key)
@@ -138,25 +206,39 @@ class Analyst:
         in_order = sorted(changed, key=lambda finding: finding.place)
         return FindingChanges(self.revision, tuple(in_order), tuple(sorted(ended)))
 
-    def _find(self, key: InstanceKey, now: datetime) -> Finding | None:
-        """Return the finding that holds for an instance now, and keep the memory of suspected positions with it."""
+    def _find(self, key: InstanceKey, now: datetime, *, learn: bool = False) -> Finding | None:
+        """Return the finding that holds for an instance now; `learn`: keep the memory of suspected positions."""
         instance = self._view.instances.get(key)
         if instance is None:
-            self._memory.forget(key)
-            self._downtime_ends.pop(key, None)
+            if learn:
+                self._forget(key)
             return None
         if not self._is_analysed(instance):
-            self._memory.clear_position(key)
+            if learn:
+                self._memory.clear_position(key)
             return None
-        circumstances = self._circumstances(instance, now)
-        kind = judge(circumstances)
-        if kind in _LOCKS:
+        verdict = self._reach_verdict(instance, now)
+        if learn:
+            self._remember(instance, verdict)
+            self.changelog.note(verdict, instance.cluster_id, now)
+        if verdict.clean or closed_gates(verdict, Effect.OMITS):
+            return None
+        return self._render(instance, verdict, now)
+
+    def _forget(self, key: InstanceKey) -> None:
+        self._memory.forget(key)
+        self.changelog.forget(key)
+        self._downtime_ends.pop(key, None)
+        self._grace_ends.pop(key, None)
+
+    def _remember(self, instance: Instance, verdict: Verdict) -> None:
+        if verdict.kind in _LOCKS:
             self._memory.suspect_position(instance)
         else:
-            self._memory.clear_position(key)
-        return None if kind is FindingKind.NO_PROBLEM else self._render(instance, circumstances, kind, now)
+            self._memory.clear_position(instance.key)
 
-    def _render(self, instance: Instance, circumstances: Circumstances, kind: FindingKind, now: datetime) -> Finding:
+    def _render(self, instance: Instance, verdict: Verdict, now: datetime) -> Finding:
+        kind, seen = verdict.kind, verdict.circumstances
         before = self._findings.get(instance.key)
         replicas = self._view.direct_replicas(instance.key)
         if before is not None and before.kind is kind:
@@ -165,16 +247,23 @@ class Analyst:
             detect_time, evidence_time = None, newest_evidence(instance, replicas)
         else:
             detect_time, evidence_time = now, newest_evidence(instance, replicas)
+        skipped, disarmed = closed_gates(verdict, Effect.SKIPS), closed_gates(verdict, Effect.DISARMS)
         return Finding(
             instance=instance.key,
             kind=kind,
             cluster_id=instance.cluster_id,
             cluster_alias=self._view.alias(instance.cluster_id),
             server_uuid=instance.server_uuid,
-            description=describe(kind, circumstances),
-            actionable=kind.actionable and circumstances.read_before,
-            downtimed=in_downtime(instance, now),
-            counts=circumstances.counts,
+            description=describe(kind, verdict.warnings, seen),
+            warnings=verdict.warnings,
+            instance_type=seen.instance_type,
+            cluster_primary=self._view.primary_of(instance.cluster_id) == instance.key,
+            actionable=not disarmed,
+            downtimed="downtime" in skipped,
+            replicas_downtimed="replicas_downtime" in skipped,
+            graced="grace" in disarmed,
+            sources=seen.sources,
+            counts=seen.counts,
             replicas=tuple(replica.key for replica in replicas),
             detect_time=detect_time,
             evidence_time=evidence_time,

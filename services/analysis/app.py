@@ -10,18 +10,24 @@ from datetime import timedelta
 from typing import Final, NoReturn
 
 from services.analysis.analyst import Analyst
+from services.analysis.changelog import Change
 from services.analysis.model import Explanation, Finding, FindingChanges, Limits
 from services.analysis.ports import Clock, Health, TopologySource
 from services.shared.runtime.errors import ClusterUnknown, DependencyUnavailable, InstanceUnknown, InvalidField
 from services.shared.runtime.paging import page_of
 from services.shared.runtime.watching import WatchEnded, Watchers
-from services.shared.topology.instance import InstanceKey
+from services.shared.topology.key import InstanceKey
 
 log = logging.getLogger(__name__)
+
+ChangePage = tuple[Sequence[Change], str]
 
 FIRST_PAUSE_S: Final = 0.05
 LONGEST_PAUSE_S: Final = 1.0
 PROGRESS_PERIOD_S: Final = 1.0
+FULL_PASS_PERIOD_S: Final = 1.0
+FULL_PASS_SLICE: Final = 200
+"""Instances judged anew before others get their turn: a few milliseconds."""
 
 
 class AnalysisApp:
@@ -51,13 +57,16 @@ class AnalysisApp:
         self._synced = asyncio.Event()
         self._changed = asyncio.Event()
         self._alive: bool | None = None  # None: discovery was never tried.
+        self.differences = 0
+        """Findings that a full pass had to set right since the start: each is a mistake in what is judged again."""
 
     async def run(self) -> NoReturn:
         """Follow discovery for ever; ends only by being cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow())
             tasks.create_task(self._keep_time())
-        raise AssertionError("both tasks run for ever")
+            tasks.create_task(self._prove())
+        raise AssertionError("all tasks run for ever")
 
     async def _follow(self) -> NoReturn:
         pause_s = FIRST_PAUSE_S
@@ -102,8 +111,28 @@ class AnalysisApp:
             except TimeoutError:
                 self._publish(self._analyst.tick(self._clock()))
 
+    async def _prove(self) -> NoReturn:
+        """Judge everything anew once a second, and set right what judging changes alone got wrong."""
+        while True:
+            await asyncio.sleep(FULL_PASS_PERIOD_S)
+            keys = self._analyst.known()
+            for begin in range(0, len(keys), FULL_PASS_SLICE):
+                self.prove(keys[begin : begin + FULL_PASS_SLICE])
+                await asyncio.sleep(0)
+
+    def prove(self, keys: Sequence[InstanceKey]) -> None:
+        """Judge these instances anew; publish and complain when that finds anything else."""
+        now = self._clock()
+        self._publish(self._analyst.tick(now))
+        wrong = self._analyst.differences(now, keys)
+        if not wrong:
+            return
+        self.differences += len(wrong)
+        log.error("analysis.differs", extra={"instances": [str(key) for key in wrong]})
+        self._publish(self._analyst.judge_again(wrong, now))
+
     def _publish(self, changes: FindingChanges | None) -> None:
-        self._changed.set()
+        self._changed.set()  # What time alone decides may have become due earlier.
         if changes is None:
             return
         self._watchers.publish(changes)
@@ -134,6 +163,25 @@ class AnalysisApp:
         self._require_synced()
         chosen = (self._cluster_id(cluster),) if cluster else None
         return page_of(self._analyst.findings(chosen), lambda finding: finding.place, page_size, page_token)
+
+    def list_changes(self, subject: InstanceKey | str | None, page_size: int, page_token: str) -> ChangePage:
+        """Return one page of the changes of findings, newest first, and the token of the next page.
+
+        Args:
+            subject: An instance, the id or exact alias of a cluster, or None for all.
+            page_size: 0 takes the default.
+            page_token: Empty to begin.
+
+        Raises:
+            DependencyUnavailable: No snapshot yet.
+            ClusterUnknown: No cluster of this id or alias.
+            InvalidField: A malformed size or token, or an alias of several clusters.
+        """
+        self._require_synced()
+        instance = subject if isinstance(subject, InstanceKey) else None
+        cluster_id = self._cluster_id(subject) if isinstance(subject, str) else None
+        changes = self._analyst.changelog.changes(cluster_id, instance)
+        return page_of(changes, lambda change: (-change.number,), page_size, page_token)
 
     async def watch_findings(self) -> AsyncGenerator[FindingChanges | None, None]:
         """Yield all findings that hold, once there is a snapshot, then every change, and None each quiet second.
@@ -205,6 +253,7 @@ def _fields(finding: Finding) -> dict[str, object]:
         "instance": str(finding.instance),
         "cluster": finding.cluster_id,
         "kind": finding.kind.name,
+        "warnings": [warning.name for warning in finding.warnings],
         "replicas": finding.counts.replicas,
         "valid": finding.counts.valid,
         "replicating": finding.counts.replicating,

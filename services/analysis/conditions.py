@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from services.analysis.circumstances import Circumstances, Role
+from services.analysis.circumstances import Circumstances
 from services.analysis.model import ConditionTrace
+from services.analysis.replica import GtidKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,10 @@ def _role(c: Circumstances) -> str:
     if not c.read_before:
         return "it was never read; no source of it is known"
     return f"it reads from {', '.join(map(str, c.sources))}" if c.sources else "it reads from nobody"
+
+
+def _group(c: Circumstances) -> str:
+    return "it is a member of a group and not offline" if c.group_member else "no group is known, or it is offline"
 
 
 def _answer(c: Circumstances) -> str:
@@ -63,6 +68,28 @@ def _replicating(c: Circumstances) -> str:
         return text
     names = ", ".join(map(str, c.silent))
     return f"{text}; not counted, because neither a heartbeat nor an event reached them in time: {names}"
+
+
+def _failing(c: Circumstances) -> str:
+    return _of_replicas(c.counts.failing_to_connect, c, "cannot connect")
+
+
+def _formats(c: Circumstances) -> str:
+    counts = c.counts
+    return (
+        f"of {counts.logging} replicas with a binary log, {counts.statement_based} write STATEMENT, "
+        f"{counts.mixed_based} MIXED, {counts.row_based} ROW"
+    )
+
+
+def _gtid_modes(c: Circumstances) -> str:
+    words = (mode or "none" for mode in (c.gtid_mode, c.gtids.smallest_mode, c.gtids.largest_mode))
+    return "its GTID mode is {}, those of its replicas range from {} to {}".format(*words)
+
+
+def _gtid_kinds(c: Circumstances) -> str:
+    kinds = sorted(kind.value for kind in c.gtids.kinds)
+    return f"every replica that answers uses {', '.join(kinds)}" if kinds else "no way that all that answer share"
 
 
 def _lagging(c: Circumstances) -> str:
@@ -97,7 +124,32 @@ def _clients_differ(compare: Callable[[int, int], bool]) -> Callable[[Circumstan
     return holds
 
 
-IS_PRIMARY: Final = Condition("it is a primary", lambda c: c.role is Role.PRIMARY, _role)
+IS_PRIMARY: Final = Condition("it is a primary", lambda c: c.primary, _role)
+IS_NO_PRIMARY: Final = Condition("it is a replica", lambda c: not c.primary, _role)
+IS_CO_PRIMARY: Final = Condition(
+    "it is a co-primary",
+    lambda c: c.co_primary,
+    lambda c: "it and its source read from each other" if c.co_primary else "no source of it reads from it",
+)
+IS_GROUP_MEMBER: Final = Condition("it is a member of a replication group", lambda c: c.group_member, _group)
+IS_NO_GROUP_MEMBER: Final = Condition("it is no member of a replication group", lambda c: not c.group_member, _group)
+IS_BINLOG_SERVER: Final = Condition(
+    "it is a binlog server",
+    lambda c: c.binlog_server,
+    lambda c: "it is a MaxScale binlog server" if c.binlog_server else "it is a database server",
+)
+IS_FIRST_TIER: Final = Condition(
+    "it reads directly from a primary",
+    lambda c: c.depth == 1,
+    lambda c: f"its depth is {'not known' if c.depth is None else c.depth}",
+)
+CANNOT_REACH_SOURCE: Final = Condition(
+    "it cannot connect to its source",
+    lambda c: c.cannot_reach_source,
+    lambda c: (
+        "its applier runs and its receiver cannot connect" if c.cannot_reach_source else "it reports no such error"
+    ),
+)
 ANSWERS: Final = Condition("it answers", lambda c: c.answers, _answer)
 DOES_NOT_ANSWER: Final = Condition("it does not answer", lambda c: not c.answers, _answer)
 ANSWERED_NOTHING: Final = Condition("the last probe did not fail half-way", lambda c: not c.partial, _partly)
@@ -120,7 +172,15 @@ ANY_REPLICATING: Final = Condition("a replica replicates", lambda c: c.counts.re
 ANY_FAILING_TO_CONNECT: Final = Condition(
     "a replica cannot connect to it",
     lambda c: c.counts.failing_to_connect > 0,
-    lambda c: _of_replicas(c.counts.failing_to_connect, c, "cannot connect"),
+    _failing,
+)
+ALL_CONNECTING_FAIL: Final = Condition(
+    "every replica that answers cannot connect to it",
+    lambda c: c.counts.failing_to_connect == c.counts.valid,
+    lambda c: f"{c.counts.failing_to_connect} of {c.counts.valid} replicas that answer cannot connect",
+)
+ONE_FAILING_TO_CONNECT: Final = Condition(
+    "one replica cannot connect to it", lambda c: c.counts.failing_to_connect == 1, _failing
 )
 ALL_LAGGING: Final = Condition("every replica lags", lambda c: c.counts.lagging == c.counts.replicas, _lagging)
 NOT_ALL_DELAYED: Final = Condition(
@@ -171,4 +231,49 @@ RECOVERS_READ_ONLY: Final = Condition(
 )
 READ_ONLY: Final = Condition(
     "it is read-only", lambda c: c.read_only is True, lambda c: f"read_only {_state(c.read_only)}"
+)
+
+SEMI_SYNC_FALLEN_BACK: Final = Condition(
+    "it has fallen back to asynchronous",
+    lambda c: c.semi_sync.source_status is False,
+    lambda c: f"semi-synchronous status {_state(c.semi_sync.source_status)}",
+)
+NONE_LOGGING: Final = Condition(
+    "no replica writes what it replicates to a binary log",
+    lambda c: c.counts.logging == 0,
+    lambda c: _of_replicas(c.counts.logging, c, "do"),
+)
+NOT_ORACLE_GTID: Final = Condition(
+    "not every replica that answers positions itself automatically",
+    lambda c: GtidKind.ORACLE not in c.gtids.kinds,
+    _gtid_kinds,
+)
+NOT_MARIADB_GTID: Final = Condition(
+    "not every replica that answers uses MariaDB's GTIDs", lambda c: GtidKind.MARIADB not in c.gtids.kinds, _gtid_kinds
+)
+NOT_BINLOG_SERVERS: Final = Condition(
+    "not every replica that answers is a binlog server",
+    lambda c: GtidKind.BINLOG_SERVER not in c.gtids.kinds,
+    _gtid_kinds,
+)
+NO_PSEUDO_GTID: Final = Condition(
+    "it has no Pseudo-GTID", lambda c: not c.pseudo_gtid, lambda c: f"Pseudo-GTID {_state(c.pseudo_gtid)}"
+)
+ANY_STATEMENT_BASED: Final = Condition("a replica logs STATEMENT", lambda c: c.counts.statement_based > 0, _formats)
+ANY_MIXED_BASED: Final = Condition("a replica logs MIXED", lambda c: c.counts.mixed_based > 0, _formats)
+ANY_ROW_BASED: Final = Condition("a replica logs ROW", lambda c: c.counts.row_based > 0, _formats)
+SEVERAL_VERSIONS: Final = Condition(
+    "replicas with a binary log have several major versions",
+    lambda c: c.counts.major_versions > 1,
+    lambda c: f"{c.counts.major_versions} major versions among {c.counts.logging} replicas with a binary log",
+)
+GTID_MODES_DIFFER: Final = Condition(
+    "GTID modes differ",
+    lambda c: c.gtid_mode != c.gtids.smallest_mode or c.gtid_mode != c.gtids.largest_mode,
+    _gtid_modes,
+)
+ANY_ERRANT: Final = Condition(
+    "a replica has transactions its source never had",
+    lambda c: bool(c.gtids.errant),
+    lambda c: f"{c.gtids.errant_at} has {c.gtids.errant}" if c.gtids.errant else "none is known to",
 )

@@ -1,8 +1,8 @@
 """What earlier readings showed, where a verdict needs more than the last one.
 
-Two things need a past: how long a channel has heard nothing, and how long a binary log position has stood still. Both
-end with the newest *reading of that server*, never with now: while nobody reads a server, nothing is known to stand
-still.
+Three things need a past: how long a channel has heard nothing, how long a binary log position has stood still, and when
+the replication of an instance's replicas was last restarted. The first two end with the newest *reading of that
+server*, never with now: while nobody reads a server, nothing is known to stand still.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from services.shared.topology.instance import BinlogPosition, Instance, InstanceKey, ReplicationChannel, ThreadState
+from services.shared.topology.channel import ReplicationChannel, ThreadState
+from services.shared.topology.instance import Instance
+from services.shared.topology.key import InstanceKey
+from services.shared.topology.position import BinlogPosition
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,8 @@ class Memory:
     def __init__(self) -> None:
         self._received: dict[InstanceKey, dict[str, _Since]] = {}
         self._suspected: dict[InstanceKey, _Since] = {}
+        self._restarts: dict[InstanceKey, datetime] = {}
+        self._pseudo_gtid: set[InstanceKey] = set()
 
     def note(self, instance: Instance) -> None:
         """Take in a reading; a failed one shows nothing and changes nothing."""
@@ -54,6 +59,8 @@ class Memory:
         """Drop what is known of an instance that is gone."""
         self._received.pop(key, None)
         self._suspected.pop(key, None)
+        self._restarts.pop(key, None)
+        self._pseudo_gtid.discard(key)
 
     def silence(self, replica: Instance, channel: ReplicationChannel) -> timedelta | None:
         """Return for how long, at least, neither a heartbeat nor an event has reached a channel; None: not known.
@@ -67,12 +74,15 @@ class Memory:
         if since is None or seen is None or heartbeat is None or since.value != _received(channel):
             return None
         # The last probe sampled the channel no earlier than it began.
-        return max(timedelta(), seen - (replica.reading.latency or timedelta()) - max(since.time, heartbeat))
+        sampled = seen - (replica.reading.latency or timedelta())
+        # Where the age was measured by a clock that does not jump, it is worth more than the difference of two times.
+        age = sampled - heartbeat if channel.heartbeat_age is None else channel.heartbeat_age
+        return max(timedelta(), min(sampled - since.time, age))
 
     def standstill(self, instance: Instance) -> timedelta | None:
         """Return for how long a suspected position has stood still; None when it is not suspected, or moved."""
         since = self._suspected.get(instance.key)
-        seen = instance.reading.last_seen_time
+        seen = _position_time(instance)
         if since is None or seen is None or since.value != instance.binlog_position:
             return None
         return max(timedelta(), seen - since.time)
@@ -80,15 +90,44 @@ class Memory:
     def suspect_position(self, instance: Instance) -> None:
         """Remember the instance's position as possibly standing still; the first-seen time is kept while it does."""
         position: BinlogPosition | None = instance.binlog_position
-        seen = instance.reading.last_seen_time
+        seen = _position_time(instance)
         if position is None or seen is None:
             self._suspected.pop(instance.key, None)
             return
         self._suspected[instance.key] = _first_seen(self._suspected.get(instance.key), position, seen)
 
+    def suspect_since(self, key: InstanceKey, position: BinlogPosition, seen: datetime) -> None:
+        """Take over a suspicion that another memory had."""
+        self._suspected[key] = _Since(position, seen)
+
+    def note_restart(self, key: InstanceKey, time: datetime) -> None:
+        """Remember that the replication of an instance's replicas was restarted."""
+        self._restarts[key] = time
+
+    def restarted_within(self, key: InstanceKey, grace: timedelta, now: datetime) -> bool:
+        """Return whether the replication of its replicas was restarted less than `grace` ago."""
+        restart = self._restarts.get(key)
+        return restart is not None and now < restart + grace
+
+    def note_pseudo_gtid(self, key: InstanceKey, *, present: bool) -> None:
+        """Remember whether the binary log of an instance carries Pseudo-GTID."""
+        if present:
+            self._pseudo_gtid.add(key)
+        else:
+            self._pseudo_gtid.discard(key)
+
+    def has_pseudo_gtid(self, key: InstanceKey) -> bool:
+        """Return whether the binary log of an instance is known to carry Pseudo-GTID."""
+        return key in self._pseudo_gtid
+
     def clear_position(self, key: InstanceKey) -> None:
         """Drop the suspicion: the situation that raised it is over."""
         self._suspected.pop(key, None)
+
+
+def _position_time(instance: Instance) -> datetime | None:
+    """Return when the binary log position was read: a short probe may have left it out."""
+    return instance.binlog_position_time or instance.reading.last_seen_time
 
 
 def _first_seen(before: _Since | None, value: Hashable, seen: datetime) -> _Since:

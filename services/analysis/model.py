@@ -1,53 +1,17 @@
-"""What analysis knows and says, as immutable values: findings, counts, explanations."""
+"""What analysis knows and says, as immutable values: findings, limits, explanations."""
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from services.shared.topology.instance import Cluster, Instance, InstanceKey
-
-
-class FindingKind(enum.Enum):
-    """What can be wrong with an instance; the value is the name orchestrator has for it."""
-
-    NO_PROBLEM = "NoProblem"
-    DEAD_PRIMARY_WITHOUT_REPLICAS = "DeadMasterWithoutReplicas"
-    DEAD_PRIMARY = "DeadMaster"
-    DEAD_PRIMARY_AND_REPLICAS = "DeadMasterAndReplicas"
-    DEAD_PRIMARY_AND_SOME_REPLICAS = "DeadMasterAndSomeReplicas"
-    UNREACHABLE_PRIMARY_WITH_LAGGING_REPLICAS = "UnreachableMasterWithLaggingReplicas"
-    UNREACHABLE_PRIMARY = "UnreachableMaster"
-    LOCKED_SEMI_SYNC_PRIMARY = "LockedSemiSyncMaster"
-    LOCKED_SEMI_SYNC_PRIMARY_HYPOTHESIS = "LockedSemiSyncMasterHypothesis"
-    PRIMARY_WITH_TOO_MANY_SEMI_SYNC_REPLICAS = "MasterWithTooManySemiSyncReplicas"
-    READ_ONLY_PRIMARY = "NoWriteableMasterStructureWarning"
-    PRIMARY_SINGLE_REPLICA_NOT_REPLICATING = "MasterSingleReplicaNotReplicating"
-    PRIMARY_SINGLE_REPLICA_DEAD = "MasterSingleReplicaDead"
-    ALL_PRIMARY_REPLICAS_NOT_REPLICATING = "AllMasterReplicasNotReplicating"
-    ALL_PRIMARY_REPLICAS_NOT_REPLICATING_OR_DEAD = "AllMasterReplicasNotReplicatingOrDead"
-
-    @property
-    def orchestrator_code(self) -> str:
-        """The failure code users migrate from."""
-        return self.value
-
-    @property
-    def actionable(self) -> bool:
-        """Whether a recovery exists for it."""
-        return self in _ACTIONABLE
-
-
-_ACTIONABLE = frozenset(
-    {
-        FindingKind.DEAD_PRIMARY,
-        FindingKind.DEAD_PRIMARY_AND_SOME_REPLICAS,
-        FindingKind.LOCKED_SEMI_SYNC_PRIMARY,
-        FindingKind.PRIMARY_WITH_TOO_MANY_SEMI_SYNC_REPLICAS,
-        FindingKind.READ_ONLY_PRIMARY,
-    }
-)
+from services.analysis.counts import ReplicaCounts
+from services.analysis.kinds import FindingKind, StructureWarning
+from services.analysis.standing import InstanceType
+from services.shared.topology.instance import Instance
+from services.shared.topology.key import InstanceKey
+from services.shared.topology.position import BinlogPosition
+from services.shared.topology.snapshot import Cluster
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +24,18 @@ class Limits:
             None takes `lag`.
         enforce_exact_semi_sync_replicas: More semi-synchronous replicas than the primary waits for are a finding.
         recover_non_writeable_primary: A read-only primary is a finding.
+        reduce: Healthy instances that nobody reads from are not analysed at all.
+        ignored_hosts: Regular expressions; instances on a host that one of them is found in are never told of.
+        grace: How long replicas may feel that their replication was restarted.
     """
 
     lag: timedelta = timedelta(seconds=10)
     locked_semi_sync: timedelta | None = None
     enforce_exact_semi_sync_replicas: bool = False
     recover_non_writeable_primary: bool = False
+    reduce: bool = True
+    ignored_hosts: tuple[str, ...] = ()
+    grace: timedelta = timedelta(seconds=5)
 
     @property
     def standstill(self) -> timedelta:
@@ -74,35 +44,18 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class ReplicaCounts:
-    """What was counted over the direct replicas of an instance.
-
-    `replicating + failing_to_connect <= valid <= replicas`, and no count exceeds `replicas`.
-
-    Attributes:
-        replicas: All.
-        valid: Those whose last probe succeeded.
-        replicating: Valid ones with both threads running that still hear from the instance.
-        failing_to_connect: Valid ones whose SQL thread runs and whose IO thread cannot connect.
-        lagging: Those that lag more than the limit, valid or not.
-        delayed: Those with a configured delay.
-        downtimed: Those in downtime.
-    """
-
-    replicas: int = 0
-    valid: int = 0
-    replicating: int = 0
-    failing_to_connect: int = 0
-    lagging: int = 0
-    delayed: int = 0
-    downtimed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Finding:
     """What holds for one instance. Field by field as in `analysis.proto`.
 
     Attributes:
+        kind: The code; `NO_PROBLEM` when only warnings hold.
+        warnings: Structure warnings that hold, in the order of their table.
+        instance_type: What the instance is.
+        cluster_primary: The instance is the primary its cluster is known by.
+        actionable: A recovery exists for it and it is not in grace.
+        downtimed: The instance is in downtime.
+        replicas_downtimed: All its direct replicas are in downtime, and the kind is about them.
+        graced: It would be actionable, had the replication of its replicas not just been restarted.
         detect_time: When the kind began to hold; None for `NO_PROBLEM`.
         evidence_time: End of the newest probe among the instance and its replicas at that moment.
     """
@@ -113,17 +66,47 @@ class Finding:
     cluster_alias: str = ""
     server_uuid: str = ""
     description: str = ""
+    warnings: tuple[StructureWarning, ...] = ()
+    instance_type: InstanceType = InstanceType.PRIMARY
+    cluster_primary: bool = False
     actionable: bool = False
     downtimed: bool = False
+    replicas_downtimed: bool = False
+    graced: bool = False
+    sources: tuple[InstanceKey, ...] = ()
     counts: ReplicaCounts = field(default_factory=ReplicaCounts)
     replicas: tuple[InstanceKey, ...] = ()
     detect_time: datetime | None = None
     evidence_time: datetime | None = None
 
     @property
-    def place(self) -> tuple[int, str, int]:
-        """Sort key of lists: more replicas first, then host and port. Only primaries have findings."""
-        return (-self.counts.replicas, self.instance.host, self.instance.port)
+    def skippable(self) -> bool:
+        """Nothing is done about it, because of downtime."""
+        return self.downtimed or self.replicas_downtimed
+
+    @property
+    def place(self) -> tuple[int, int, int, str, int]:
+        """Sort key of lists (section 9.2): primaries, cluster primaries, more replicas first; then host and port."""
+        follows = self.instance_type is not InstanceType.PRIMARY
+        return (follows, not self.cluster_primary, -self.counts.replicas, self.instance.host, self.instance.port)
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceMemory:
+    """What analysis remembers of one instance, beside what its last reading shows.
+
+    Attributes:
+        suspected_position: Position of its binary log that may stand still.
+        suspect_time: End of the reading that showed it first.
+        restart_time: When the replication of its replicas was last restarted.
+        pseudo_gtid: Its binary log carries Pseudo-GTID.
+    """
+
+    instance: InstanceKey
+    suspected_position: BinlogPosition | None = None
+    suspect_time: datetime | None = None
+    restart_time: datetime | None = None
+    pseudo_gtid: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +145,40 @@ class RuleTrace:
 
 
 @dataclass(frozen=True, slots=True)
+class WarningTrace:
+    """One structure warning and what it saw; `number` is its 1-based place."""
+
+    number: int
+    warning: StructureWarning
+    conditions: tuple[ConditionTrace, ...]
+    holds: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GateTrace:
+    """Something that may stand between a verdict and an action.
+
+    Attributes:
+        name: A word for programs: `maintenance`.
+        closed: It stands in the way.
+        seen: What was seen, for people.
+        opens: What would open it.
+    """
+
+    name: str
+    closed: bool
+    seen: str
+    opens: str
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why an instance has the finding it has."""
+    """Why an instance has the finding it has, and what keeps the finding from being told or acted upon."""
 
     finding: Finding
     rules: tuple[RuleTrace, ...]
+    warnings: tuple[WarningTrace, ...] = ()
+    gates: tuple[GateTrace, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

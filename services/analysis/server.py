@@ -39,6 +39,12 @@ class AnalysisServicer(analysis_pb2_grpc.AnalysisServiceServicer):
             async for changes in stream:
                 yield convert.changes_to_proto(changes, self._app.revision, self._app.staleness())
 
+    async def ListChanges(self, request: pb.ListChangesRequest, context: Any) -> pb.ListChangesResponse:
+        """Return one page of changes."""
+        subject = convert.changes_subject_from_proto(request)
+        page, token = self._app.list_changes(subject, request.page_size, request.page_token)
+        return pb.ListChangesResponse(changes=[convert.change_to_proto(each) for each in page], next_page_token=token)
+
     async def Explain(self, request: pb.ExplainRequest, context: Any) -> pb.ExplainResponse:
         """Explain one instance, or a cluster."""
         explanations = self._app.explain(convert.subject_from_proto(request))

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from pydantic import PositiveInt
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, PositiveInt
 from pydantic_settings import SettingsConfigDict
 
 from services.analysis.model import Limits
 from services.shared.runtime.settings import Duration, HostPort, ServiceSettings, parse_duration
+
+
+def _check_pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"{text!r} is not a regular expression: {error}") from None
+    return text
+
+
+Pattern = Annotated[str, AfterValidator(_check_pattern)]
 
 
 class AnalysisSettings(ServiceSettings):
@@ -31,6 +45,10 @@ class AnalysisSettings(ServiceSettings):
     """More semi-synchronous replicas than the primary waits for are a finding."""
     recover_non_writeable_primary: bool = False
     """A read-only primary is a finding."""
+    reduce_analysis_count: bool = True
+    """Leave healthy instances that nobody reads from out of the analysis."""
+    recovery_ignore_hostname_filters: tuple[Pattern, ...] = ()
+    """JSON list of regular expressions; instances on a host that one of them is found in are never told of."""
 
     @property
     def limits(self) -> Limits:
@@ -40,4 +58,6 @@ class AnalysisSettings(ServiceSettings):
             locked_semi_sync=self.reasonable_locked_semi_sync,
             enforce_exact_semi_sync_replicas=self.enforce_exact_semi_sync_replicas,
             recover_non_writeable_primary=self.recover_non_writeable_primary,
+            reduce=self.reduce_analysis_count,
+            ignored_hosts=self.recovery_ignore_hostname_filters,
         )

@@ -15,7 +15,6 @@ _SETTINGS: Final = "PRIMACY_CTL_"
 
 def main() -> None:
     """Run the command of this process's arguments, and end with its exit code."""
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # Else gRPC's own lines mix with ours on standard error.
     sys.exit(run(sys.argv[1:]))
 
 

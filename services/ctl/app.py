@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import typer
 
+from services.ctl.commands.analyze import analyze
 from services.ctl.commands.consensus import consensus
 from services.ctl.commands.discover import discover
 from services.ctl.commands.explain import explain
@@ -30,6 +31,7 @@ _COMMANDS: Final[tuple[Callable[..., Any], ...]] = (
     topology,
     findings,
     explain,
+    analyze,
     plan,
     recover,
     recoveries,

@@ -12,9 +12,9 @@ from typing import Final
 
 from primacy.discovery.v1 import discovery_pb2_grpc
 
-from services.discovery.app import AppSettings, DiscoveryApp
+from services.discovery.app import DiscoveryApp
 from services.discovery.directory import watch_directory
-from services.discovery.model import DirectoryEntry, Limits, Remembered
+from services.discovery.model import AppSettings, DirectoryEntry, Limits, Remembered
 from services.discovery.probe import ProbeSettings, PymysqlProber
 from services.discovery.server import DOMAIN, ERRORS, SERVICE, DiscoveryServicer
 from services.discovery.settings import DiscoverySettings
@@ -24,7 +24,7 @@ from services.shared.runtime import clock
 from services.shared.runtime.grpc_server import GrpcServer, UnsafeListener, stop_signal
 from services.shared.runtime.settings import EXIT_CONFIG, load_settings, read_secret
 from services.shared.runtime.telemetry import start_logging
-from services.shared.topology.instance import InstanceKey
+from services.shared.topology.key import InstanceKey
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from services.shared.topology.instance import Instance, Reading, ReplicationChannel
+from services.shared.topology.channel import ReplicationChannel
+from services.shared.topology.instance import Instance
+from services.shared.topology.reading import Reading
 
 
 def is_urgent(old: Instance | None, new: Instance) -> bool:

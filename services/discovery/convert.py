@@ -11,13 +11,17 @@ from primacy.topology.v1 import topology_pb2
 
 from services.discovery.feed import Revised
 from services.discovery.model import Delta, DirectoryEntry
-from services.shared.topology import convert
-from services.shared.topology.instance import Instance, InstanceKey, TopologySnapshot
+from services.shared.topology.convert.instance import instance_from_proto, instance_to_proto
+from services.shared.topology.convert.snapshot import cluster_to_proto, snapshot_to_proto
+from services.shared.topology.convert.times import duration_to_proto
+from services.shared.topology.instance import Instance
+from services.shared.topology.key import InstanceKey
+from services.shared.topology.snapshot import TopologySnapshot
 
 
 def instance_to_bytes(instance: Instance) -> bytes:
     """Return an instance as the store keeps it."""
-    return convert.instance_to_proto(instance).SerializeToString()
+    return instance_to_proto(instance).SerializeToString()
 
 
 def instance_from_bytes(state: bytes) -> Instance:
@@ -26,12 +30,12 @@ def instance_from_bytes(state: bytes) -> Instance:
     Raises:
         google.protobuf.message.DecodeError: The state is damaged.
     """
-    return convert.instance_from_proto(topology_pb2.Instance.FromString(state))
+    return instance_from_proto(topology_pb2.Instance.FromString(state))
 
 
 def instances_to_proto(instances: Iterable[Instance]) -> list[topology_pb2.Instance]:
     """Return instances as messages."""
-    return [convert.instance_to_proto(instance) for instance in instances]
+    return [instance_to_proto(instance) for instance in instances]
 
 
 def endpoints_to_proto(keys: Iterable[InstanceKey]) -> list[topology_pb2.Endpoint]:
@@ -41,7 +45,7 @@ def endpoints_to_proto(keys: Iterable[InstanceKey]) -> list[topology_pb2.Endpoin
 
 def snapshot_to_response(snapshot: TopologySnapshot) -> pb.WatchTopologyResponse:
     """Return the first message of a stream."""
-    return pb.WatchTopologyResponse(revision=snapshot.revision, snapshot=convert.snapshot_to_proto(snapshot))
+    return pb.WatchTopologyResponse(revision=snapshot.revision, snapshot=snapshot_to_proto(snapshot))
 
 
 def revised_to_response(revised: Revised) -> pb.WatchTopologyResponse:
@@ -51,7 +55,7 @@ def revised_to_response(revised: Revised) -> pb.WatchTopologyResponse:
 
 def progress_to_response(revision: int, staleness: timedelta) -> pb.WatchTopologyResponse:
     """Return the message of a quiet stream."""
-    span = convert.duration_to_proto(staleness)
+    span = duration_to_proto(staleness)
     return pb.WatchTopologyResponse(revision=revision, progress=pb.Progress(staleness=span))
 
 
@@ -60,8 +64,7 @@ def _delta_to_proto(delta: Delta) -> pb.TopologyDelta:
         changed_instances=instances_to_proto(delta.changed[key] for key in sorted(delta.changed)),
         removed_instances=endpoints_to_proto(delta.removed),
         changed_clusters=[
-            convert.cluster_to_proto(delta.changed_clusters[cluster_id])
-            for cluster_id in sorted(delta.changed_clusters)
+            cluster_to_proto(delta.changed_clusters[cluster_id]) for cluster_id in sorted(delta.changed_clusters)
         ],
         removed_cluster_ids=sorted(delta.removed_clusters),
     )

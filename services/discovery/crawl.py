@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from services.shared.topology.instance import Instance, InstanceKey
+from services.shared.topology.instance import Instance
+from services.shared.topology.key import InstanceKey
 
 
 def neighbours(instance: Instance) -> tuple[InstanceKey, ...]:

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from services.shared.mysql.gtid import GtidFormatError, GtidSet, MariadbGtidSet, MysqlGtidSet, parse_gtid_set
-from services.shared.topology.instance import Flavor, Instance
+from services.shared.topology.instance import Instance
+from services.shared.topology.server import Flavor
 
 
 @lru_cache(maxsize=512)

@@ -8,7 +8,7 @@ from typing import Final
 from uuid import UUID, uuid5
 
 from services.discovery.model import DirectoryEntry
-from services.shared.topology.instance import InstanceKey
+from services.shared.topology.key import InstanceKey
 
 NAMESPACE: Final = UUID("6f1c24b7-0d5e-5f0a-9a3e-0c1f6d9b7e21")
 """Namespace of the ids made here. Never change it: all nodes, at all times, must make the same ids."""

@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from services.shared.runtime.errors import DomainError
-from services.shared.topology.instance import Cluster, Instance, InstanceKey
+from services.shared.topology.instance import Instance
+from services.shared.topology.key import InstanceKey
+from services.shared.topology.reading import FailureKind
+from services.shared.topology.snapshot import Cluster
 
 
 class ProbeDepth(enum.Enum):
@@ -20,16 +23,6 @@ class ProbeDepth(enum.Enum):
     """Also replicas, binary log position, semi-sync state."""
     FULL = 2
     """Also what rarely changes."""
-
-
-class FailureKind(enum.Enum):
-    """Why a probe failed, as far as what follows differs."""
-
-    UNREACHABLE = "unreachable"
-    TIMEOUT = "timeout"
-    LOST = "lost"
-    ACCESS_DENIED = "access_denied"
-    REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +84,24 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class AppSettings:
+    """How to watch a fleet; see `settings.py` for the meaning of each."""
+
+    limits: Limits = field(default_factory=Limits)
+    primary_poll: timedelta = timedelta(seconds=1)
+    poll_jitter: float = 0.1
+    full_probe_period: timedelta = timedelta(seconds=60)
+    probe_timeout: timedelta = timedelta(milliseconds=1500)
+    slow_after: timedelta = timedelta(milliseconds=500)
+    dead_poll_max: timedelta = timedelta(seconds=15)
+    burst_timeout: timedelta = timedelta(milliseconds=500)
+    burst_length: timedelta = timedelta(seconds=2)
+    hung_burst_length: timedelta = timedelta(seconds=15)
+    burst_limit: int = 32
+    seeds: tuple[InstanceKey, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class DirectoryEntry:
     """A cluster as the replicated directory of primaries has it.
 
@@ -144,6 +155,20 @@ class InstanceUnreachable(DomainError):
 
     def __str__(self) -> str:
         return f"{self.instance} does not answer: {self.problem}"
+
+
+@dataclass
+class NotServed(DomainError):
+    """A call, or a field of a request, that the contract has and this version does not serve.
+
+    Attributes:
+        what: Name of the call, or of the request and its field.
+    """
+
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.what} is not served by this version of discovery; leave it out, or ask a newer one"
 
 
 @dataclass

@@ -10,15 +10,11 @@ from typing import Any, Final
 from services.discovery.identity import mariadb_server_uuid
 from services.shared.mysql.dialect import Dialect
 from services.shared.mysql.replication_status import SignsOfLife, channels_from_rows, with_heartbeats
-from services.shared.topology.instance import (
-    DEFAULT_PORT,
-    BinlogPosition,
-    Flavor,
-    Instance,
-    InstanceKey,
-    PromotionRule,
-    SemiSync,
-)
+from services.shared.topology.instance import Instance
+from services.shared.topology.key import DEFAULT_PORT, InstanceKey
+from services.shared.topology.operators import PromotionRule
+from services.shared.topology.position import BinlogPosition
+from services.shared.topology.server import Flavor, SemiSync
 
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
@@ -213,10 +209,10 @@ def reported_replicas(key: InstanceKey, replicas: Rows, dump_threads: Rows) -> t
         replicas: Rows of `SHOW REPLICAS`.
         dump_threads: Rows with a column `client`, `host:port`.
     """
-    named = {InstanceKey(str(row["Host"]), _port(row)) for row in replicas if row["Host"]}
+    named = {InstanceKey.of(str(row["Host"]), _port(row)) for row in replicas if row["Host"]}
     ports = {_port(row) for row in replicas if not row["Host"]}
     hosts = {str(row["client"]).rpartition(":")[0] for row in dump_threads if row["client"]}
-    guessed = {InstanceKey(host, port) for host in hosts for port in ports if host}
+    guessed = {InstanceKey.of(host, port) for host in hosts for port in ports if host}
     return tuple(sorted((named | guessed) - {key}))
 
 

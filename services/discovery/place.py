@@ -11,7 +11,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from services.shared.topology.instance import Instance, InstanceKey
+from services.shared.topology.instance import Instance
+from services.shared.topology.key import InstanceKey
 
 
 @dataclass(frozen=True, slots=True)

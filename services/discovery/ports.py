@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from services.discovery.model import ProbeDepth, ProbeResult
-from services.shared.topology.instance import Instance, InstanceKey
+from services.shared.topology.instance import Instance
+from services.shared.topology.key import InstanceKey
 
 
 class Clock(Protocol):

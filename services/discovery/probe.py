@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import Final
 
 from services.discovery import observe
-from services.discovery.model import FailureKind, ProbeDepth, ProbeFailure, ProbeResult
+from services.discovery.model import ProbeDepth, ProbeFailure, ProbeResult
 from services.discovery.ports import Clock
 from services.shared.mysql.connect import (
     AccessDenied,
@@ -32,7 +32,9 @@ from services.shared.mysql.connect import (
 )
 from services.shared.mysql.dialect import Dialect, flavor_of, parse_version
 from services.shared.mysql.replication_status import SELECT_HEARTBEATS, SignsOfLife
-from services.shared.topology.instance import Instance, InstanceKey
+from services.shared.topology.instance import Instance
+from services.shared.topology.key import InstanceKey
+from services.shared.topology.reading import FailureKind
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from services.discovery.model import Limits, ProbeFailure
-from services.shared.topology.instance import Reading
+from services.shared.topology.reading import Reading
 
 _TICK: Final = timedelta(microseconds=1)
 

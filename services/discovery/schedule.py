@@ -6,7 +6,7 @@ import heapq
 from dataclasses import dataclass
 from typing import Final
 
-from services.shared.topology.instance import InstanceKey
+from services.shared.topology.key import InstanceKey
 
 DEAD_POLL_FIRST_NS: Final = 1_000_000_000
 """First wait after a failed probe: a restarted server, or a former primary that is back, must be seen soon."""

@@ -7,19 +7,21 @@ from typing import Any, Final
 
 import grpc
 from primacy.discovery.v1 import discovery_pb2 as pb
-from primacy.discovery.v1 import discovery_pb2_grpc
 from primacy.topology.v1 import topology_pb2
 
 from services.discovery import convert
 from services.discovery.app import DiscoveryApp
 from services.discovery.feed import Revised
-from services.discovery.model import AccountRefused, InstanceNotRead, InstanceUnreachable
+from services.discovery.model import AccountRefused, InstanceNotRead, InstanceUnreachable, NotServed
+from services.discovery.unserved_server import UnservedCalls, refuse_unserved_fields
 from services.shared.runtime.errors import DependencyUnavailable
 from services.shared.runtime.paging import Place, page_of
 from services.shared.runtime.status import ErrorRule, ErrorTable
 from services.shared.runtime.watching import WatchEnded, Watcher
-from services.shared.topology.convert import cluster_to_proto, instance_to_proto, key_from_request, snapshot_to_proto
-from services.shared.topology.instance import InstanceKey
+from services.shared.topology.convert.instance import instance_to_proto
+from services.shared.topology.convert.key import key_from_request
+from services.shared.topology.convert.snapshot import cluster_to_proto, snapshot_to_proto
+from services.shared.topology.key import InstanceKey
 
 SERVICE: Final = pb.DESCRIPTOR.services_by_name["DiscoveryService"].full_name
 DOMAIN: Final = "discovery.primacy"
@@ -27,6 +29,7 @@ ERRORS: Final[ErrorTable] = {
     InstanceUnreachable: ErrorRule(grpc.StatusCode.UNAVAILABLE, "INSTANCE_UNREACHABLE"),
     AccountRefused: ErrorRule(grpc.StatusCode.FAILED_PRECONDITION, "ACCESS_DENIED"),
     InstanceNotRead: ErrorRule(grpc.StatusCode.FAILED_PRECONDITION, "INSTANCE_NOT_READ"),
+    NotServed: ErrorRule(grpc.StatusCode.UNIMPLEMENTED, "NOT_SERVED"),
 }
 PROGRESS_S: Final = 0.8
 """A stream says something at least so often; the contract promises once a second."""
@@ -34,7 +37,7 @@ PROGRESS_S: Final = 0.8
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class DiscoveryServicer(discovery_pb2_grpc.DiscoveryServiceServicer):
+class DiscoveryServicer(UnservedCalls):
     """`primacy.discovery.v1.DiscoveryService`."""
 
     def __init__(self, app: DiscoveryApp) -> None:
@@ -63,6 +66,7 @@ class DiscoveryServicer(discovery_pb2_grpc.DiscoveryServiceServicer):
 
     async def ListInstances(self, request: pb.ListInstancesRequest, context: Context) -> pb.ListInstancesResponse:
         """Return one page of instances."""
+        refuse_unserved_fields(request)
         found = self._app.instances(request.cluster, only_problems=request.only_problems)
         page, next_token = page_of(
             found, lambda instance: _key_order(instance.key), request.page_size, request.page_token
@@ -82,6 +86,7 @@ class DiscoveryServicer(discovery_pb2_grpc.DiscoveryServiceServicer):
 
     async def GetTopology(self, request: pb.GetTopologyRequest, context: Context) -> pb.GetTopologyResponse:
         """Return all of it, or one cluster."""
+        refuse_unserved_fields(request)
         await self._app.wait_ready()
         return pb.GetTopologyResponse(snapshot=snapshot_to_proto(self._app.snapshot(request.cluster)))
 
@@ -89,6 +94,7 @@ class DiscoveryServicer(discovery_pb2_grpc.DiscoveryServiceServicer):
         self, request: pb.WatchTopologyRequest, context: Context
     ) -> AsyncIterator[pb.WatchTopologyResponse]:
         """Stream a snapshot, then changes."""
+        refuse_unserved_fields(request)
         await self._app.wait_ready()
         revision = request.after_revision
         with self._app.watch(request.after_revision) as (snapshot, watcher):

@@ -20,7 +20,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from services.discovery.convert import instance_from_bytes, instance_to_bytes
 from services.discovery.model import Remembered
-from services.shared.topology.instance import Instance, InstanceKey
+from services.shared.topology.instance import Instance
+from services.shared.topology.key import InstanceKey
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from services.discovery.model import FailureKind, ProbeFailure, ProbeResult
-from services.shared.topology.instance import Instance, InstanceKey, ThreadState
+from services.discovery.model import ProbeFailure, ProbeResult
+from services.shared.topology.channel import ThreadState
+from services.shared.topology.instance import Instance
+from services.shared.topology.key import InstanceKey
+from services.shared.topology.reading import FailureKind
 
 WAITS_MS: Final = (10, 15, 15, 20, 25, 40, 60, 80, 100, 100, 100, 100, 100, 150, 200, 250)
 """Pauses between the probes of one target; the last one repeats. A killed mysqld's replicas report it 5 to 10 ms after

@@ -17,7 +17,9 @@ from services.discovery.identity import Directory, cluster_id_of
 from services.discovery.model import Delta, DirectoryEntry, Limits, ProbeFailure, ProbeResult, Remembered
 from services.discovery.place import Graph, Tree
 from services.discovery.verdict import cluster_of, problems_of
-from services.shared.topology.instance import Cluster, Instance, InstanceKey
+from services.shared.topology.instance import Instance
+from services.shared.topology.key import InstanceKey
+from services.shared.topology.snapshot import Cluster
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,9 @@ from datetime import datetime
 
 from services.discovery.model import DirectoryEntry, Limits
 from services.discovery.reading import is_recent
-from services.shared.topology.instance import Cluster, Instance, InstanceKey, Problem
+from services.shared.topology.instance import Instance, Problem
+from services.shared.topology.key import InstanceKey
+from services.shared.topology.snapshot import Cluster
 
 
 def problems_of(instance: Instance, now: datetime, limits: Limits, *, seen_twice: bool) -> tuple[Problem, ...]:

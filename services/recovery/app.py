@@ -40,9 +40,12 @@ from services.recovery.model import (
     RecoveryOpen,
     RecoveryUnknown,
 )
-from services.recovery.planner import plan_failover, with_readings
+from services.recovery.planner import plan_failover
+from services.recovery.planning import kind_if_dead, plan
+from services.recovery.policy import DEFAULT_POLICY, PlanningPolicy
 from services.recovery.ports import Clock, Directory, Executor, Journal, JournalRefused, JournalUnavailable
 from services.recovery.run import RecoveryRun
+from services.recovery.situation import Situation, with_readings
 from services.recovery.work import RecoveryWork
 from services.recovery.world import World
 from services.shared.runtime.errors import (
@@ -52,7 +55,9 @@ from services.shared.runtime.errors import (
     NotLeader,
     StaleFencingToken,
 )
-from services.shared.topology.instance import Cluster, Instance, InstanceKey
+from services.shared.topology.instance import Instance
+from services.shared.topology.key import InstanceKey
+from services.shared.topology.snapshot import Cluster, TopologySnapshot
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +103,7 @@ class RecoveryApp:
         block_period: timedelta,
         drain_timeout: timedelta,
         audit: Audit,
+        planning: PlanningPolicy = DEFAULT_POLICY,
     ) -> None:
         """Put the parts together.
 
@@ -113,6 +119,7 @@ class RecoveryApp:
             block_period: Anti-flapping.
             drain_timeout: Default for how long a choice may take to apply what it received.
             audit: Writes down what had to stop in the middle.
+            planning: What steers the choice of a successor.
         """
         self.world = world
         self._lease = lease
@@ -125,6 +132,7 @@ class RecoveryApp:
         self._block_period = block_period
         self._drain_timeout = drain_timeout
         self._audit = audit
+        self._planning = planning
         self._work = RecoveryWork(self._consider_soon)
         self._since: dict[tuple[InstanceKey, Blocker], datetime] = {}
         self._forbidden: dict[tuple[str, InstanceKey], tuple[int, RecoveryForbidden]] = {}
@@ -222,7 +230,7 @@ class RecoveryApp:
         guard = self._lease.guard()
         if guard is None:
             raise LeaseLost("the lease ran out before the recovery was begun")
-        machine = RecoveryMachine(replace(recovery, fencing_token=guard.token), drain_timeout)
+        machine = RecoveryMachine(replace(recovery, fencing_token=guard.token), drain_timeout, self._planning)
         run = self._new_run(machine, guard)
         agreements = self.world.agreements
         try:
@@ -247,7 +255,7 @@ class RecoveryApp:
             return
         adopted = await self._journal.adopt(record.recovery.recovery_id, guard.token)
         recovery = replace(adopted.recovery, fencing_token=guard.token, node=self._node)
-        run = self._new_run(RecoveryMachine(recovery, self._drain_timeout), guard)
+        run = self._new_run(RecoveryMachine(recovery, self._drain_timeout, self._planning), guard)
         self._note_closed(await run.finish(await run.resume()))
 
     def _new_run(self, machine: RecoveryMachine, guard: LeaseGuard) -> RecoveryRun:
@@ -345,13 +353,20 @@ class RecoveryApp:
         record = self.world.open_record(finding.cluster_id)
         if record is not None:
             raise RecoveryOpen(finding.cluster_id, record.recovery.recovery_id)
-        plan = plan_failover(self.world.snapshot, failed, self._clock.now())
-        if plan.chosen is None:
-            raise NoPromotionCandidate(str(failed), {str(each.instance): each.reason for each in plan.candidates})
+        planned = plan_failover(Situation(self.world.snapshot, failed, self._clock.now(), self._planning))
+        if planned.chosen is None:
+            raise NoPromotionCandidate(str(failed), {str(each.instance): each.reason for each in planned.candidates})
         return finding
 
-    async def plan(self, failed: InstanceKey) -> FailoverPlan:
-        """Plan what a failover of an instance would do now, from positions read anew; changes nothing.
+    async def plan(
+        self, failed: InstanceKey, kind: RecoveryKind | None = None, target: InstanceKey | None = None
+    ) -> FailoverPlan:
+        """Plan what a recovery of an instance would do now, from positions read anew; changes nothing.
+
+        Args:
+            failed: The instance.
+            kind: What to plan; None: what its place in the topology suggests, as if it were dead.
+            target: Who is to take over; None: whoever is best.
 
         Raises:
             InstanceUnknown: Discovery does not know it.
@@ -362,10 +377,11 @@ class RecoveryApp:
             raise InstanceUnknown(str(failed))
         # The primary first: what it executes afterwards may be missing at the replicas, never the other way round.
         primary = await self._executor.read(known)
-        replicas = await asyncio.gather(*(self._executor.read(each) for each in snapshot.direct_replicas(failed)))
+        others = await asyncio.gather(*(self._executor.read(each) for each in _concerned(snapshot, known)))
         primaries = (primary,) if primary.reading.last_check_valid else ()
-        current = with_readings(snapshot, (*primaries, *replicas))
-        return plan_failover(current, failed, self._clock.now())
+        current = with_readings(snapshot, (*primaries, *others))
+        situation = Situation(current, failed, self._clock.now(), self._planning, target=target, any_target=True)
+        return plan(replace(situation, kind=kind or kind_if_dead(situation)))
 
     def recoveries(self, cluster: str) -> list[Recovery]:
         """Return the recoveries of a cluster (id or exact alias; empty: of all), newest first.
@@ -447,14 +463,25 @@ class RecoveryApp:
         blocked = first_blocker(finding, seen)
         if blocked is not None:
             return blocked
-        plan = plan_failover(self.world.snapshot, finding.instance, seen.now)
-        if plan.chosen is not None:
+        planned = plan_failover(Situation(self.world.snapshot, finding.instance, seen.now, self._planning))
+        if planned.chosen is not None:
             return None
-        reasons = "; ".join(f"{each.instance}: {each.reason}" for each in plan.candidates) or "it has no known replica"
-        reason = f"no replica may be promoted ({reasons})"
         return Blocked(
-            finding.cluster_id, finding.instance, finding.orchestrator_code, Blocker.NO_PROMOTION_CANDIDATE, reason
+            finding.cluster_id,
+            finding.instance,
+            finding.orchestrator_code,
+            Blocker.NO_PROMOTION_CANDIDATE,
+            planned.refusal_reason,
         )
+
+
+def _concerned(snapshot: TopologySnapshot, failed: Instance) -> tuple[Instance, ...]:
+    """Return whom a plan looks at beside the failed instance: its replicas, its sources, and who reads from those."""
+    sources = [snapshot.instances[key] for key in failed.sources if key in snapshot.instances]
+    siblings = [each for source in sources for each in snapshot.direct_replicas(source.key)]
+    found = {each.key: each for each in (*snapshot.direct_replicas(failed.key), *sources, *siblings)}
+    found.pop(failed.key, None)
+    return tuple(found[key] for key in sorted(found))
 
 
 def phases_until_start(finding: Finding, failed: Instance | None, now: datetime) -> tuple[PhaseTiming, ...]:

@@ -35,7 +35,8 @@ from services.recovery.model import (
 from services.recovery.ports import JournalRefused, JournalUnavailable, LeaseRefused
 from services.shared.runtime.errors import StaleFencingToken
 from services.shared.runtime.status import RemoteError, parse_error
-from services.shared.topology.convert import duration_to_proto, key_to_proto
+from services.shared.topology.convert.key import key_to_proto
+from services.shared.topology.convert.times import duration_to_proto
 
 T = TypeVar("T")
 

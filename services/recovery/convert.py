@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from enum import Enum
 from typing import Final, TypeVar
@@ -28,6 +29,7 @@ from services.recovery.model import (
     LossState,
     NotedStop,
     PhaseTiming,
+    PlanRefusal,
     Primary,
     PromotionCandidate,
     Record,
@@ -41,16 +43,16 @@ from services.recovery.model import (
     Stop,
     Verdict,
 )
+from services.recovery.policy import Durability, PlanningPolicy
 from services.shared.runtime.errors import InvalidField
-from services.shared.topology.convert import (
+from services.shared.topology.convert.key import key_from_proto, key_to_proto
+from services.shared.topology.convert.times import (
     duration_from_proto,
     duration_to_proto,
-    key_from_proto,
-    key_to_proto,
     time_from_proto,
     time_to_proto,
 )
-from services.shared.topology.instance import InstanceKey
+from services.shared.topology.key import InstanceKey
 
 EnumT = TypeVar("EnumT", bound=Enum)
 
@@ -66,9 +68,11 @@ _STEP_OUT, _STEP = _names(StepKind, dict(pb.StepKind.items()), "STEP_KIND_")
 _STATE_OUT, _STATE = _names(StepState, dict(pb.Step.State.items()), "STATE_")
 _VERDICT_OUT, _VERDICT = _names(Verdict, dict(pb.CandidateVerdict.items()), "CANDIDATE_VERDICT_")
 _REFUSAL_OUT, _REFUSAL = _names(Refusal, dict(pb.RefusalReason.items()), "REFUSAL_REASON_")
+_PLAN_REFUSAL_OUT, _PLAN_REFUSAL = _names(PlanRefusal, dict(pb.PlanRefusal.items()), "PLAN_REFUSAL_")
+_, _DURABILITY = _names(Durability, dict(pb.Durability.items()), "DURABILITY_")
 _LOSS_OUT, _LOSS = _names(LossState, dict(pb.Loss.State.items()), "STATE_")
 _RECOVERY_OUT, _RECOVERY = _names(RecoveryState, dict(pb.Recovery.State.items()), "STATE_")
-_BLOCKER_OUT, _ = _names(Blocker, dict(pb.Blocker.items()), "BLOCKER_")
+_BLOCKER_OUT, _BLOCKER = _names(Blocker, dict(pb.Blocker.items()), "BLOCKER_")
 
 _LONGEST_STATEMENT: Final = 1_000
 """Characters that the journal keeps of a statement."""
@@ -107,6 +111,35 @@ def timeout_from_proto(message: pb.StartRecoveryRequest) -> timedelta | None:
     return timeout
 
 
+def kind_from_proto(kind: int) -> RecoveryKind | None:
+    """Return a kind; None when it is unspecified or not known."""
+    return _KIND.get(kind)
+
+
+def policy_from_proto(message: pb.PlanningPolicy) -> PlanningPolicy:
+    """Return a policy as value; what is absent has its default. It may contradict itself: ask `contradictions`."""
+    lag = duration_from_proto(message.fail_promotion_on_lag) if message.HasField("fail_promotion_on_lag") else None
+    policy = PlanningPolicy(
+        prevent_cross_data_center=message.prevent_cross_data_center,
+        prevent_cross_region=message.prevent_cross_region,
+        fail_promotion_on_lag=lag,
+        fail_promotion_if_applier_behind=message.fail_promotion_if_applier_behind,
+        delay_promotion_if_applier_behind=message.delay_promotion_if_applier_behind,
+        promotion_ignore_hosts=tuple(message.promotion_ignore_hosts),
+        lower_replica_version_allowed=message.lower_replica_version_allowed,
+        verify_replication_filters=message.verify_replication_filters,
+        enforce_exact_semi_sync_replicas=message.enforce_exact_semi_sync_replicas,
+        recover_locked_semi_sync=message.recover_locked_semi_sync,
+        recover_read_only_primary=message.recover_read_only_primary,
+        durability=_DURABILITY.get(message.durability, Durability.AVAILABILITY_FIRST),
+    )
+    if message.HasField("co_primary_must_promote_other"):
+        policy = replace(policy, co_primary_must_promote_other=message.co_primary_must_promote_other)
+    if message.HasField("reasonable_maintenance_lag"):
+        policy = replace(policy, reasonable_maintenance_lag=duration_from_proto(message.reasonable_maintenance_lag))
+    return policy
+
+
 def step_to_proto(step: Step) -> pb.Step:
     """Return a step as message."""
     return pb.Step(
@@ -120,6 +153,7 @@ def step_to_proto(step: Step) -> pb.Step:
         outcome=step.outcome,
         error=step.error,
         remaining_statements=step.remaining_statements,
+        source=key_to_proto(step.source),
     )
 
 
@@ -137,6 +171,7 @@ def step_from_proto(message: pb.Step, hold: timedelta | None = None) -> Step:
         error=message.error,
         remaining_statements=tuple(message.remaining_statements),
         hold=hold,
+        source=key_from_proto(message.source) if message.HasField("source") else None,
     )
 
 
@@ -151,6 +186,7 @@ def candidate_to_proto(candidate: PromotionCandidate) -> pb.PromotionCandidate:
         reason=candidate.reason,
         received_gtid_set=candidate.received_gtid_set,
         missing_gtid_set=candidate.missing_gtid_set,
+        source=key_to_proto(candidate.source),
     )
 
 
@@ -163,6 +199,7 @@ def _candidate_from_proto(message: pb.PromotionCandidate) -> PromotionCandidate:
         reason=message.reason,
         received_gtid_set=message.received_gtid_set,
         missing_gtid_set=message.missing_gtid_set,
+        source=key_from_proto(message.source) if message.HasField("source") else None,
     )
 
 
@@ -186,6 +223,11 @@ def plan_to_proto(plan: FailoverPlan) -> pb.FailoverPlan:
         steps=[step_to_proto(step) for step in plan.steps],
         loss=_loss_to_proto(plan.loss),
         lost_replicas=_keys_to_proto(plan.lost_replicas),
+        kind=pb.RecoveryKind.ValueType(_KIND_OUT[plan.kind]),
+        refusal=pb.PlanRefusal.ValueType(_PLAN_REFUSAL_OUT[plan.refusal] if plan.refusal is not None else 0),
+        refusal_reason=plan.refusal_reason,
+        interim=key_to_proto(plan.interim),
+        estimated_time=duration_to_proto(plan.estimated_time),
     )
 
 
@@ -221,6 +263,7 @@ def recovery_to_proto(recovery: Recovery, *, with_steps: bool = True) -> pb.Reco
         phases=[pb.PhaseTiming(phase=each.phase, elapsed=duration_to_proto(each.elapsed)) for each in recovery.phases],
         successor_server_uuid=recovery.successor_server_uuid,
         stops=[_noted_to_proto(stop) for stop in recovery.stops] if with_steps else [],
+        interim=key_to_proto(recovery.interim),
     )
 
 
@@ -263,6 +306,7 @@ def recovery_from_proto(
         fencing_token=message.fencing_token,
         phases=tuple(PhaseTiming(each.phase, duration_from_proto(each.elapsed)) for each in message.phases),
         stops=stops,
+        interim=key_from_proto(message.interim) if message.HasField("interim") else None,
     )
 
 

@@ -10,7 +10,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 
 from services.recovery.model import Finding, Primary
-from services.shared.topology.instance import Cluster, Instance, TopologySnapshot
+from services.shared.topology.instance import Instance
+from services.shared.topology.snapshot import Cluster, TopologySnapshot
 
 
 def _takes_writes(instance: Instance | None) -> bool:

@@ -20,6 +20,7 @@ from typing import Final
 from services.recovery.execute_steps import (
     Limits,
     Work,
+    catch_up,
     describe,
     drain,
     fence,
@@ -30,9 +31,9 @@ from services.recovery.execute_steps import (
 )
 from services.recovery.lease import LeaseGuard
 from services.recovery.model import LeaseLost, StepKind, StepState
-from services.recovery.planner import unreadable
 from services.recovery.server_state import read_server
 from services.recovery.session import FencedSession
+from services.recovery.situation import unreadable
 from services.recovery.turn import Command, StepResult
 from services.shared.mysql.connect import (
     ConnectionLost,
@@ -41,13 +42,15 @@ from services.shared.mysql.connect import (
     MysqlError,
     ServerTimeout,
 )
-from services.shared.topology.instance import Instance, InstanceKey
+from services.shared.topology.instance import Instance
+from services.shared.topology.key import InstanceKey
 
 log = logging.getLogger(__name__)
 
 _STEPS: Final[dict[StepKind, Callable[[Work], StepResult]]] = {
     StepKind.FENCE: fence,
     StepKind.FREEZE: freeze,
+    StepKind.CATCH_UP: catch_up,
     StepKind.DRAIN: drain,
     StepKind.PROMOTE: promote,
     StepKind.REPOINT: repoint,
@@ -196,7 +199,7 @@ class MysqlExecutor:
         differences = [
             f"{state.key}: {state.reading.error}"
             if not state.reading.last_check_valid
-            else what_differs(state, successor)
+            else what_differs(state, successor, command.sources.get(state.key, successor))
             for state in states
         ]
         differing = "; ".join(each for each in differences if each)

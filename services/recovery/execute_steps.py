@@ -14,14 +14,16 @@ from typing import Final
 
 from services.recovery import statements
 from services.recovery.lease import LeaseGuard
-from services.recovery.model import StepState
-from services.recovery.positions import channel_from, executed, missing, received
+from services.recovery.model import StepKind, StepState
+from services.recovery.positions import applied_all, channel_from, executed, missing, received
 from services.recovery.server_state import read_server
 from services.recovery.session import FencedSession
 from services.recovery.turn import Command, StepResult
 from services.shared.mysql.connect import MysqlError, Row, StatementFailed
 from services.shared.mysql.gtid import GtidSet, MariadbGtidSet, parse_gtid_set
-from services.shared.topology.instance import Instance, InstanceKey, ReplicationChannel, ThreadState
+from services.shared.topology.channel import ReplicationChannel, ThreadState
+from services.shared.topology.instance import Instance
+from services.shared.topology.key import InstanceKey
 
 _UNKNOWN_VARIABLE: Final = 1193
 _WAIT_SLICE: Final = timedelta(milliseconds=500)
@@ -168,6 +170,9 @@ def _apply_within(work: Work, state: Instance, timeout: timedelta) -> bool:
 def drain(work: Work) -> StepResult:
     """Let the chosen replica apply everything it received; watch its progress."""
     state = work.read()
+    channel = channel_from(state, work.command.failed)
+    if channel is not None and not channel.gtid_positioning:
+        return _drain_positions(work, state)
     target = _target(work, state)
     if target is None:
         return work.failed(f"what it should have, {work.command.target!r}, is no GTID set of its flavor")
@@ -181,7 +186,47 @@ def drain(work: Work) -> StepResult:
     error, remaining = work.change_all(statements.drain(state))
     if error:
         return work.failed(error, remaining)
-    return _await_applied(work, state, target)
+    return _await_applied(work, state, target, work.command.failed)
+
+
+def _drain_positions(work: Work, state: Instance) -> StepResult:
+    """Let a replica without GTID apply everything it received: its threads stand at one position then."""
+    source = work.command.failed
+    if applied_all(state, source):
+        return work.done("everything it received was applied already")
+    error, remaining = work.change_all(statements.drain(state))
+    if error:
+        return work.failed(error, remaining)
+    deadline = time.monotonic() + work.command.timeout.total_seconds()
+    pauses = iter(_PAUSES_S)
+    while True:
+        work.guard.check(0)
+        state = work.read()
+        if applied_all(state, source):
+            return work.done("applied everything it received")
+        problem = _why_not_applying(state, source)
+        if problem or time.monotonic() >= deadline:
+            problem = problem or f"not within {work.command.timeout.total_seconds():g} s"
+            return work.failed(f"{problem}; it has changes left to apply", statements.drain(state))
+        time.sleep(next(pauses, _PAUSES_S[-1]))
+
+
+def catch_up(work: Work) -> StepResult:
+    """Let the successor fetch from another replica what that one has, and apply it."""
+    interim = work.command.step.source
+    assert interim is not None
+    state = work.read()
+    target, applied = _target(work, state), executed(state)
+    if target is None or applied is None:
+        return work.failed(f"what it should have, {work.command.target!r}, or its own position is not known")
+    if not missing(target, applied):
+        return work.done(f"it has everything {interim} has")
+    channel = channel_from(state, interim)
+    if channel is None or not channel.replicating:
+        error, remaining = work.change_all(statements.catch_up(state, work.command.failed, interim))
+        if error:
+            return work.failed(error, remaining)
+    return _await_applied(work, work.read(), target, interim)
 
 
 def _target(work: Work, state: Instance) -> GtidSet | None:
@@ -192,13 +237,11 @@ def _target(work: Work, state: Instance) -> GtidSet | None:
         return None
 
 
-def _await_applied(work: Work, state: Instance, target: GtidSet) -> StepResult:
+def _await_applied(work: Work, state: Instance, target: GtidSet, source: InstanceKey) -> StepResult:
     """Wait in slices until a set is applied; give up when the time is over or the applier failed."""
     started = time.monotonic()
     deadline = started + work.command.timeout.total_seconds()
-    channel = channel_from(state, work.command.failed)
-    # MariaDB waits for what replication applied only, not for what the server wrote itself.
-    awaited = channel.received_gtid_set if isinstance(target, MariadbGtidSet) and channel is not None else str(target)
+    awaited = _awaited(work, state, target)
     while True:
         work.guard.check(0)  # Nothing is changed here, but without a lease there is nothing to wait for.
         left = timedelta(seconds=max(deadline - time.monotonic(), 0.001))
@@ -206,12 +249,20 @@ def _await_applied(work: Work, state: Instance, target: GtidSet) -> StepResult:
         if work.session.query(wait.sql(), within=timedelta(seconds=3))[0][0]["done"] == 0:
             return work.done(f"applied everything it received in {time.monotonic() - started:.3f} s")
         state = work.read()
-        problem = _why_not_applying(state, work.command.failed)
+        problem = _why_not_applying(state, source) or _why_not_receiving(work, state)
         if problem or time.monotonic() >= deadline:
             applied = executed(state)
             left_over = missing(target, applied) if applied is not None else target
             problem = problem or f"not within {work.command.timeout.total_seconds():g} s"
-            return work.failed(f"{problem}; still to apply: {left_over}", statements.drain(state))
+            return work.failed(f"{problem}; still to apply: {left_over}", work.command.step.statements)
+
+
+def _awaited(work: Work, state: Instance, target: GtidSet) -> str:
+    """Return what to wait for: MariaDB waits for what replication applied only, not for what the server wrote."""
+    channel = channel_from(state, work.command.failed)
+    if not isinstance(target, MariadbGtidSet) or channel is None or work.command.step.kind is StepKind.CATCH_UP:
+        return str(target)
+    return channel.received_gtid_set
 
 
 def _why_not_applying(state: Instance, source: InstanceKey) -> str:
@@ -221,6 +272,15 @@ def _why_not_applying(state: Instance, source: InstanceKey) -> str:
     if channel.sql_state is ThreadState.ON:
         return ""
     return f"its applier stopped with error {channel.sql_errno}: {channel.sql_error}" if channel.sql_errno else ""
+
+
+def _why_not_receiving(work: Work, state: Instance) -> str:
+    """Return why a replica that has to fetch from another one does not; the others are meant not to receive."""
+    source = work.command.step.source
+    channel = channel_from(state, source) if source is not None else None
+    if channel is None or channel.io_state is not ThreadState.OFF or not channel.io_errno:
+        return ""
+    return f"its IO thread stopped with error {channel.io_errno}: {channel.io_error}"
 
 
 def promote(work: Work) -> StepResult:
@@ -235,8 +295,8 @@ def promote(work: Work) -> StepResult:
 
 
 def repoint(work: Work) -> StepResult:
-    """Let a replica follow the successor, and see it connect."""
-    successor = work.command.successor
+    """Let a replica follow the successor, or whom its step names, and see it connect."""
+    successor = work.command.step.source or work.command.successor
     assert successor is not None
     state = work.read()
     channel = channel_from(state, successor)
@@ -272,12 +332,12 @@ def _thread_errors(channel: ReplicationChannel | None) -> str:
     return "; ".join(errors) or f"IO thread {channel.io_state.value}, SQL thread {channel.sql_state.value}"
 
 
-def what_differs(state: Instance, successor: InstanceKey) -> str:
-    """Return how a server differs from what was meant: the successor takes writes, the others follow it."""
+def what_differs(state: Instance, successor: InstanceKey, source: InstanceKey) -> str:
+    """Return how a server differs from what was meant: the successor takes writes, the others follow their source."""
     if state.key == successor:
         takes_writes = state.read_only is False and not state.channels
         return "" if takes_writes else f"{successor} does not take writes as a primary"
-    channel = channel_from(state, successor)
+    channel = channel_from(state, source)
     if channel is not None and channel.replicating:
         return ""
     return f"{state.key} does not follow: {_thread_errors(channel)}"

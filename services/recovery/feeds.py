@@ -23,12 +23,9 @@ from services.recovery.convert import (
 from services.recovery.model import Record
 from services.recovery.stream import Stream
 from services.recovery.world import World
-from services.shared.topology.convert import (
-    cluster_from_proto,
-    instance_from_proto,
-    key_from_proto,
-    snapshot_from_proto,
-)
+from services.shared.topology.convert.instance import instance_from_proto
+from services.shared.topology.convert.key import key_from_proto
+from services.shared.topology.convert.snapshot import cluster_from_proto, snapshot_from_proto
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from services.recovery.model import PhaseTiming, Recovery, Step, StepKind, StepState
-from services.recovery.planner import numbered
+from services.recovery.plan_steps import numbered
 from services.recovery.turn import HOLDS, StepResult
-from services.shared.topology.instance import InstanceKey
+from services.shared.topology.key import InstanceKey
 
 
 class Ledger:
@@ -41,12 +41,17 @@ class Ledger:
         )
 
     def to_repoint(self) -> tuple[InstanceKey, ...]:
-        """Return the replicas that should follow the successor and were not yet made to."""
+        """Return the replicas that should follow the successor, or another one, and were not yet made to."""
         settled = set(self.recovery.lost_replicas) | {self.recovery.successor}
         for step in self.recovery.steps:
             if step.kind is StepKind.REPOINT and step.state is StepState.DONE:
                 settled.add(step.instance)
         return tuple(sorted(each.instance for each in self.recovery.candidates if each.instance not in settled))
+
+    def source_of(self, replica: InstanceKey) -> InstanceKey | None:
+        """Return whom a replica is made to follow: as it was planned, or the successor."""
+        planned = next((each.source for each in self.recovery.candidates if each.instance == replica), None)
+        return planned or self.recovery.successor
 
     def followers(self) -> tuple[InstanceKey, ...]:
         """Return the replicas that should follow the successor, by endpoint."""

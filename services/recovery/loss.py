@@ -20,7 +20,9 @@ from datetime import datetime
 from services.recovery.model import Loss, LossState
 from services.recovery.positions import Held, executed, missing, union, union_all
 from services.shared.mysql.gtid import GtidSet
-from services.shared.topology.instance import Flavor, Instance, InstanceKey
+from services.shared.topology.instance import Instance
+from services.shared.topology.key import InstanceKey
+from services.shared.topology.server import Flavor
 
 
 def assess_loss(

@@ -4,13 +4,14 @@ A dead primary goes through
 
     FENCE + FREEZE -> CHOOSE -> DRAIN -> PROMOTE -> PUBLISH -> REPOINT (all at once) -> VERIFY -> closed
 
+with CATCH_UP after DRAIN where the successor is not the replica that has most and so fetches the rest from that one;
 and a former primary through FENCE alone. Every answer is a `Turn`: steps to write to the journal in one entry, then
 commands to carry out, which may start only when that entry is committed (rule F6). The end of one step and the intents
 of the next share an entry. Invariants:
 
 - A command that changes a server is handed out only together with, or after, the intent of its step.
-- Once CHOOSE is written, the choice stays, over any number of leaders; only a choice that died before its PROMOTE
-  began is replaced.
+- Once CHOOSE is written, the choice stays, over any number of leaders; only a choice that died, or did not catch up,
+  before its PROMOTE began is replaced.
 - Repeating a command is harmless, because the executor looks first. So a new leader marks what it finds running as
   unknown and appends the steps that are left, with new numbers: the history tells who did what.
 - Nothing is compensated. A recovery that fails before PROMOTE leaves the replicas frozen, and its last step names the
@@ -25,7 +26,6 @@ from datetime import datetime, timedelta
 from services.recovery import statements
 from services.recovery.ledger import Ledger
 from services.recovery.model import (
-    FailoverPlan,
     Loss,
     LossState,
     PromotionCandidate,
@@ -36,38 +36,50 @@ from services.recovery.model import (
     StepKind,
     StepState,
 )
-from services.recovery.planner import (
+from services.recovery.plan_steps import (
+    catch_up_step,
+    drain_step,
     fence_step,
     freeze_steps,
-    plan_failover,
-    promotion_steps,
-    repoint_steps,
-    unreadable,
-    with_readings,
+    promote_step,
+    repoint_step,
 )
+from services.recovery.planner import plan_failover
+from services.recovery.policy import DEFAULT_POLICY, PlanningPolicy
 from services.recovery.positions import executed, missing
+from services.recovery.situation import Situation, instance_of, unreadable, with_readings
 from services.recovery.turn import Command, StepResult, Turn
 from services.shared.mysql.gtid import GtidSet, parse_gtid_set
-from services.shared.topology.instance import Instance, InstanceKey, TopologySnapshot
+from services.shared.topology.instance import Instance
+from services.shared.topology.key import InstanceKey
+from services.shared.topology.snapshot import TopologySnapshot
 
 
 class RecoveryMachine:
     """One recovery, from its registration, or from what a former leader left of it, to its end."""
 
-    def __init__(self, recovery: Recovery, drain_timeout: timedelta = timedelta(seconds=10)) -> None:
+    def __init__(
+        self,
+        recovery: Recovery,
+        drain_timeout: timedelta = timedelta(seconds=10),
+        policy: PlanningPolicy = DEFAULT_POLICY,
+    ) -> None:
         """Take a recovery as it stands.
 
         Args:
             recovery: New, or as the journal has it.
             drain_timeout: Longest time the choice may take to apply what it received.
+            policy: What steers the choice.
         """
         self._ledger = Ledger(recovery)
         self._drain_timeout = drain_timeout
+        self._policy = policy
         self._waiting: dict[int, Command] = {}
         self._results: list[StepResult] = []
         self._readings: dict[InstanceKey, Instance] = {}
         self._fenced: GtidSet | None = None
         self._dead: frozenset[InstanceKey] = frozenset()
+        self._passed_over: frozenset[InstanceKey] = frozenset()
 
     @property
     def recovery(self) -> Recovery:
@@ -133,6 +145,8 @@ class RecoveryMachine:
                 return self._choose(ended, snapshot, now)
             case StepKind.DRAIN:
                 return self._drained(ended[0], results[0], snapshot, now)
+            case StepKind.CATCH_UP:
+                return self._caught_up(ended[0], results[0], snapshot, now)
             case StepKind.PROMOTE:
                 return self._promoted(ended[0], now)
             case StepKind.PUBLISH:
@@ -156,9 +170,21 @@ class RecoveryMachine:
     def _choose(self, ended: tuple[Step, ...], snapshot: TopologySnapshot, now: datetime) -> Turn:
         """Choose from what was read after the freeze, and hand out DRAIN with the intent of PROMOTE."""
         current = with_readings(snapshot, tuple(self._readings.values()))
-        plan = plan_failover(current, self.recovery.failed, now, fenced=self._fenced, excluded=self._dead)
+        plan = plan_failover(
+            Situation(
+                current,
+                self.recovery.failed,
+                now,
+                self._policy,
+                self.recovery.kind,
+                fenced=self._fenced,
+                excluded=self._dead,
+                passed_over=self._passed_over,
+            )
+        )
         self._ledger.change(
             successor=plan.chosen,
+            interim=plan.interim,
             successor_server_uuid=current.instances[plan.chosen].server_uuid if plan.chosen else "",
             candidates=plan.candidates,
             loss=plan.loss,
@@ -167,9 +193,7 @@ class RecoveryMachine:
         choose = self._ledger.append((Step(0, StepKind.CHOOSE, plan.chosen, state=StepState.DONE, start_time=now),))
         if plan.chosen is None:
             refused = replace(choose[0], state=StepState.FAILED, error="no replica may be promoted")
-            return self._fail(
-                current, (*ended, self._ledger.set(refused)), f"no replica may be promoted: {_reasons(plan)}", now
-            )
+            return self._fail(current, (*ended, self._ledger.set(refused)), plan.refusal_reason, now)
         reason = next(each.reason for each in plan.candidates if each.instance == plan.chosen)
         chosen = replace(choose[0], outcome=reason, elapsed=timedelta())
         self._ledger.time("plan", now)
@@ -177,31 +201,60 @@ class RecoveryMachine:
         return replace(turn, record=(*ended, self._ledger.set(chosen), *turn.record))
 
     def _drain(self, snapshot: TopologySnapshot, now: datetime) -> Turn:
-        """Hand out DRAIN; the intent of PROMOTE goes along, so that PROMOTE need not wait for a commit of its own."""
+        """Hand out DRAIN; the intent of what comes next goes along, so that it needs no commit of its own."""
         assert self.recovery.successor is not None
-        chosen = self._reading(snapshot, self.recovery.successor)
-        running = self._ledger.running(promotion_steps(chosen), now)
-        return Turn(record=running, commands=self._hand_out(running[:1], {chosen.key: chosen}))
+        successor, interim = self._reading(snapshot, self.recovery.successor), self.recovery.interim
+        if interim is None:
+            first, following = successor, promote_step(successor, instance_of(snapshot, self.recovery.failed))
+        else:
+            first = self._reading(snapshot, interim)
+            following = catch_up_step(successor, self.recovery.failed, interim)
+        running = self._ledger.running((drain_step(first), following), now)
+        return Turn(record=running, commands=self._hand_out(running[:1], {first.key: first}))
 
     def _drained(self, drain: Step, result: StepResult, snapshot: TopologySnapshot, now: datetime) -> Turn:
         self._ledger.time("drain", now)
-        assert self.recovery.successor is not None
-        promote = self.recovery.last_step(StepKind.PROMOTE)
-        assert promote is not None
+        assert drain.instance is not None
+        following = self.recovery.last_step(StepKind.PROMOTE if self.recovery.interim is None else StepKind.CATCH_UP)
+        assert following is not None
         if drain.state is StepState.DONE:
-            chosen = self._reading(snapshot, self.recovery.successor)
-            assert promote.start_time is not None
-            assert promote.hold is not None
-            if now - promote.start_time > promote.hold / 2:  # What is left of the hold might not do: a fresh intent.
-                promote = self._ledger.set(replace(promote, start_time=now))
-                return Turn((drain, promote), self._hand_out((promote,), {chosen.key: chosen}))
-            return Turn(commands=self._hand_out((promote,), {chosen.key: chosen}))
-        skipped = self._ledger.set(replace(promote, state=StepState.SKIPPED, outcome="its server was not drained"))
-        if result.dead and not self._ledger.promotion_may_have_begun(self.recovery.successor):
-            self._dead |= {self.recovery.successor}
+            return self._go_on(drain, following, snapshot, now)
+        skipped = self._ledger.set(replace(following, state=StepState.SKIPPED, outcome="nothing was drained before"))
+        if result.dead and not self._ledger.promotion_may_have_begun(drain.instance):
+            self._dead |= {drain.instance}
             return self._choose((drain, skipped), snapshot, now)
-        error = f"{self.recovery.successor} did not apply what it received: {drain.error}"
+        error = f"{drain.instance} did not apply what it received: {drain.error}"
         return self._fail(snapshot, (skipped, drain), error, now)
+
+    def _go_on(self, drain: Step, following: Step, snapshot: TopologySnapshot, now: datetime) -> Turn:
+        """Hand out what its intent was written for together with DRAIN."""
+        assert self.recovery.successor is not None
+        successor = self._reading(snapshot, self.recovery.successor)
+        assert following.start_time is not None
+        assert following.hold is not None
+        if now - following.start_time > following.hold / 2:  # What is left of the hold might not do: a fresh intent.
+            following = self._ledger.set(replace(following, start_time=now))
+            return Turn((drain, following), self._hand_out((following,), {successor.key: successor}))
+        return Turn(commands=self._hand_out((following,), {successor.key: successor}))
+
+    def _caught_up(self, catch_up: Step, result: StepResult, snapshot: TopologySnapshot, now: datetime) -> Turn:
+        """Promote who caught up; otherwise choose again, without it."""
+        self._ledger.time("catch_up", now)
+        assert self.recovery.successor is not None
+        drain = self.recovery.last_step(StepKind.DRAIN)
+        ended = (drain, catch_up) if drain is not None else (catch_up,)
+        if catch_up.state is StepState.DONE:
+            successor = self._reading(snapshot, self.recovery.successor)
+            promote = promote_step(successor, instance_of(snapshot, self.recovery.failed))
+            turn = self._run((promote,), {successor.key: successor}, now)
+            return replace(turn, record=(*ended, *turn.record))
+        if self._ledger.promotion_may_have_begun(self.recovery.successor):
+            error = f"{self.recovery.successor} did not catch up with {self.recovery.interim}: {catch_up.error}"
+            return self._fail(snapshot, ended, error, now)
+        self._passed_over |= {self.recovery.successor}
+        if result.dead:
+            self._dead |= {self.recovery.successor}
+        return self._choose(ended, snapshot, now)
 
     def _promoted(self, promote: Step, now: datetime) -> Turn:
         self._ledger.time("promote", now)
@@ -221,7 +274,9 @@ class RecoveryMachine:
         followers = tuple(self._reading(snapshot, key) for key in self._ledger.to_repoint())
         if not followers:
             return self._verify(ended, snapshot, now)
-        steps = repoint_steps(followers, self.recovery.failed, self.recovery.successor)
+        failed, successor = self.recovery.failed, self.recovery.successor
+        sources = {replica.key: self._ledger.source_of(replica.key) or successor for replica in followers}
+        steps = tuple(repoint_step(each, failed, sources[each.key], successor) for each in followers)
         turn = self._run(steps, {replica.key: replica for replica in followers}, now)
         return replace(turn, record=(*ended, *turn.record))
 
@@ -302,7 +357,7 @@ class RecoveryMachine:
         followers: tuple[Instance, ...] = (),
     ) -> tuple[Command, ...]:
         recovery = self.recovery
-        target = next((e.received_gtid_set for e in recovery.candidates if e.instance == recovery.successor), "")
+        sources = {each.instance: each.source for each in recovery.candidates if each.source is not None}
         commands = tuple(
             Command(
                 step,
@@ -310,14 +365,19 @@ class RecoveryMachine:
                 recovery.failed,
                 recovery.successor,
                 recovery.successor_server_uuid,
-                target,
+                self._received(step.source if step.kind is StepKind.CATCH_UP else step.instance),
                 followers,
+                sources,
                 self._drain_timeout,
             )
             for step in steps
         )
         self._waiting.update({command.step.number: command for command in commands})
         return commands
+
+    def _received(self, replica: InstanceKey | None) -> str:
+        """Return what a replica had received when it was weighed; empty = not known, or not weighed."""
+        return next((e.received_gtid_set for e in self.recovery.candidates if e.instance == replica), "")
 
 
 def _ended(step: Step, result: StepResult, now: datetime) -> Step:
@@ -336,8 +396,3 @@ def _with_fate(candidate: PromotionCandidate, repoint: Step) -> PromotionCandida
     if candidate.instance != repoint.instance:
         return candidate
     return replace(candidate, reason=f"{candidate.reason}; lost: it could not be re-pointed: {repoint.error}")
-
-
-def _reasons(plan: FailoverPlan) -> str:
-    reasons = (f"{each.instance}: {each.reason}" for each in plan.candidates)
-    return "; ".join(reasons) or "there are no replicas"

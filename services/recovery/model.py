@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from services.shared.runtime.errors import DomainError
-from services.shared.topology.instance import InstanceKey
+from services.shared.topology.key import InstanceKey
 
 AUTOMATIC: Final = "automatic"
 """Who started a recovery that nobody asked for."""
@@ -21,18 +21,39 @@ class RecoveryKind(enum.Enum):
     """A dead primary: a replica is promoted."""
     FORMER_PRIMARY = "former_primary"
     """A former primary came back writable: it is made read-only."""
+    DEAD_CO_PRIMARY = "dead_co_primary"
+    """One of two primaries is dead: the other one takes over."""
+    DEAD_INTERMEDIATE = "dead_intermediate"
+    """A dead replica has replicas: they follow another source."""
+    LOCKED_SEMI_SYNC = "locked_semi_sync"
+    """Commits wait for acknowledgements that nobody can give: replicas are made semi-synchronous."""
+    TOO_MANY_SEMI_SYNC_REPLICAS = "too_many_semi_sync_replicas"
+    """More replicas acknowledge than the primary waits for: the surplus is switched off."""
+    READ_ONLY_PRIMARY = "read_only_primary"
+    """The primary is read-only: it is made writable."""
+    FORCED_FAILOVER = "forced_failover"
+    """Somebody wants a failover, whether the primary is dead or not."""
+    FORCED_TAKEOVER = "forced_takeover"
+    """The same, to a replica that is named."""
+    SWITCHOVER = "switchover"
+    """A healthy primary hands over to a replica without losing anything."""
 
 
 class StepKind(enum.Enum):
     """A step's kind, in the order they come."""
 
+    PREFLIGHT = "preflight"
     FENCE = "fence"
+    BLOCK = "block"
     FREEZE = "freeze"
     CHOOSE = "choose"
+    SEMI_SYNC = "semi_sync"
+    CATCH_UP = "catch_up"
     DRAIN = "drain"
     PROMOTE = "promote"
     PUBLISH = "publish"
     REPOINT = "repoint"
+    RESTORE = "restore"
     VERIFY = "verify"
 
 
@@ -58,6 +79,7 @@ class Step:
 
     Attributes:
         hold: Longest time its statements may run after the intent was proposed (rule F5); None: it changes no server.
+        source: CATCH_UP and REPOINT: whom the instance is made to follow; None = the successor.
     """
 
     number: int
@@ -71,6 +93,7 @@ class Step:
     error: str = ""
     remaining_statements: tuple[str, ...] = ()
     hold: timedelta | None = None
+    source: InstanceKey | None = None
 
 
 class Verdict(enum.Enum):
@@ -96,6 +119,15 @@ class Refusal(enum.Enum):
     POSITION_UNKNOWN = "position_unknown"
     CANNOT_CATCH_UP = "cannot_catch_up"
     MULTI_SOURCE = "multi_source"
+    IGNORED_HOST = "ignored_host"
+    OTHER_DATA_CENTER = "other_data_center"
+    OTHER_REGION = "other_region"
+    LAGGING = "lagging"
+    APPLIER_BEHIND = "applier_behind"
+    LOSS = "loss"
+    NOT_DESIGNATED = "not_designated"
+    NOT_REPLICATING = "not_replicating"
+    FILTERS_DIFFER = "filters_differ"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +139,7 @@ class PromotionCandidate:
         reason: Why it was taken, passed over or refused; for a replica that is lost, also why it cannot follow.
         received_gtid_set: Everything it has: executed and received.
         missing_gtid_set: What others received and it lacks.
+        source: Whom it follows afterwards; None = the successor, or nobody.
     """
 
     instance: InstanceKey
@@ -116,6 +149,7 @@ class PromotionCandidate:
     reason: str = ""
     received_gtid_set: str = ""
     missing_gtid_set: str = ""
+    source: InstanceKey | None = None
 
 
 class LossState(enum.Enum):
@@ -140,9 +174,40 @@ class Loss:
     proof: str = ""
 
 
+class PlanRefusal(enum.Enum):
+    """Why a plan does not do what was asked for; as in `recovery.proto`."""
+
+    NO_PROMOTION_CANDIDATE = "no_promotion_candidate"
+    PRIMARY_NOT_FOUND = "primary_not_found"
+    PRIMARY_NOT_UNIQUE = "primary_not_unique"
+    NO_REPLICAS = "no_replicas"
+    TARGET_NOT_INDICATED = "target_not_indicated"
+    TARGET_NOT_DIRECT_REPLICA = "target_not_direct_replica"
+    TARGET_NOT_DEDUCIBLE = "target_not_deducible"
+    TARGET_BANNED = "target_banned"
+    TARGET_LAGGING = "target_lagging"
+    TARGET_NOT_PROMOTABLE = "target_not_promotable"
+    SIBLINGS_NOT_RELOCATED = "siblings_not_relocated"
+    VETO = "veto"
+    OTHER_CO_PRIMARY_NOT_PROMOTED = "other_co_primary_not_promoted"
+    NOWHERE_TO_RELOCATE = "nowhere_to_relocate"
+    NOT_ENABLED = "not_enabled"
+    NOTHING_TO_DO = "nothing_to_do"
+    PRIMARY_READ_ONLY = "primary_read_only"
+    PRIMARY_NOT_HEALTHY = "primary_not_healthy"
+
+
 @dataclass(frozen=True, slots=True)
 class FailoverPlan:
-    """What is going to be done. Lists in the order of `recovery.proto`."""
+    """What is going to be done. Field by field as in `recovery.proto`.
+
+    Attributes:
+        chosen: Who is promoted; of a dead intermediate, the new source.
+        followers: Replicas that follow the successor, or their `source`, afterwards; by endpoint.
+        refusal: Why it does not do what was asked for; then there are steps only if another one is promoted instead.
+        interim: The replica that has most, and feeds the chosen one before that is promoted.
+        estimated_time: Until writes are accepted; None = a backlog of unknown size, or nothing is done.
+    """
 
     cluster_id: str
     failed: InstanceKey
@@ -152,7 +217,11 @@ class FailoverPlan:
     loss: Loss
     lost_replicas: tuple[InstanceKey, ...] = ()
     followers: tuple[InstanceKey, ...] = ()
-    """Replicas that are made to follow the successor, by endpoint."""
+    kind: RecoveryKind = RecoveryKind.DEAD_PRIMARY
+    refusal: PlanRefusal | None = None
+    refusal_reason: str = ""
+    interim: InstanceKey | None = None
+    estimated_time: timedelta | None = None
 
 
 class RecoveryState(enum.Enum):
@@ -246,6 +315,7 @@ class Recovery:
     fencing_token: int = 0
     phases: tuple[PhaseTiming, ...] = ()
     stops: tuple[NotedStop, ...] = ()
+    interim: InstanceKey | None = None
 
     @property
     def counts_as_promotion(self) -> bool:

@@ -9,7 +9,8 @@ from typing import Protocol
 from services.recovery.lease import LeaseGuard
 from services.recovery.model import Primary, Record, Recovery, Step
 from services.recovery.turn import Command, StepResult
-from services.shared.topology.instance import Instance, InstanceKey
+from services.shared.topology.instance import Instance
+from services.shared.topology.key import InstanceKey
 
 
 class JournalUnavailable(Exception):

@@ -16,7 +16,11 @@ from services.shared.mysql.gtid import (
     MysqlGtidSet,
     parse_gtid_set,
 )
-from services.shared.topology.instance import Flavor, Instance, InstanceKey, ReplicationChannel
+from services.shared.topology.channel import ReplicationChannel
+from services.shared.topology.instance import Instance
+from services.shared.topology.key import InstanceKey
+from services.shared.topology.position import BinlogPosition
+from services.shared.topology.server import Flavor
 
 
 def union(left: GtidSet, right: GtidSet) -> GtidSet:
@@ -95,6 +99,25 @@ def received(instance: Instance, source: InstanceKey) -> GtidSet | None:
         return base
     relayed = _parse(instance.flavor, channel.received_gtid_set)
     return None if relayed is None else union(base, relayed)
+
+
+def received_position(instance: Instance, source: InstanceKey) -> BinlogPosition | None:
+    """Return up to where in the log of its source an instance received; None = unknown."""
+    channel = channel_from(instance, source)
+    if channel is None:
+        return None
+    return channel.read_position or channel.executed_position
+
+
+def applied_all(instance: Instance, source: InstanceKey) -> bool | None:
+    """Return whether an instance has applied everything it received from a source; None = unknown."""
+    channel = channel_from(instance, source)
+    if channel is not None and not channel.gtid_positioning:
+        if channel.read_position is None or channel.executed_position is None:
+            return None
+        return channel.read_position == channel.executed_position
+    has, done = received(instance, source), executed(instance)
+    return None if has is None or done is None else not missing(has, done)
 
 
 @dataclass(frozen=True, slots=True)

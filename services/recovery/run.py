@@ -24,7 +24,7 @@ from services.recovery.ports import Clock, Directory, Executor, Journal, Journal
 from services.recovery.turn import Command, StepResult, Turn
 from services.recovery.under_way import UnderWay
 from services.shared.runtime.errors import DomainError, StaleFencingToken
-from services.shared.topology.instance import TopologySnapshot
+from services.shared.topology.snapshot import TopologySnapshot
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from services.recovery.app import RecoveryApp
 from services.shared.runtime.errors import DomainError, InvalidField
 from services.shared.runtime.paging import Place, page_of
 from services.shared.runtime.status import ErrorRule, ErrorTable
-from services.shared.topology.convert import key_from_request
+from services.shared.topology.convert.key import key_from_request
 
 SERVICE_NAME: Final = "primacy.recovery.v1.RecoveryService"
 ERROR_DOMAIN: Final = "recovery.primacy"
@@ -49,8 +49,10 @@ class RecoveryServicer(pb_grpc.RecoveryServiceServicer):
         self._app = app
 
     async def Plan(self, request: pb.PlanRequest, context: Any) -> pb.PlanResponse:
-        """Plan a failover and change nothing."""
-        plan = await self._app.plan(key_from_request(request.failed, "failed"))
+        """Plan a recovery and change nothing."""
+        target = key_from_request(request.target, "target") if request.HasField("target") else None
+        kind = convert.kind_from_proto(request.kind)
+        plan = await self._app.plan(key_from_request(request.failed, "failed"), kind, target)
         return pb.PlanResponse(plan=convert.plan_to_proto(plan))
 
     async def StartRecovery(self, request: pb.StartRecoveryRequest, context: Any) -> pb.StartRecoveryResponse:

@@ -11,7 +11,10 @@ from services.recovery.statements import dialect_of
 from services.shared.mysql.connect import Row
 from services.shared.mysql.dialect import flavor_of
 from services.shared.mysql.replication_status import channels_from_rows
-from services.shared.topology.instance import Flavor, Instance, Reading, ReplicationChannel
+from services.shared.topology.channel import ReplicationChannel
+from services.shared.topology.instance import Instance
+from services.shared.topology.reading import Reading
+from services.shared.topology.server import Flavor
 
 _MYSQL: Final = (
     "SELECT @@GLOBAL.gtid_executed AS executed, @@GLOBAL.gtid_purged AS purged, @@GLOBAL.read_only AS read_only,"

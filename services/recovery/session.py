@@ -17,7 +17,8 @@ from services.recovery.lease import LeaseGuard, nanoseconds
 from services.recovery.model import LeaseLost
 from services.shared.mysql.connect import ConnectionSettings, MysqlConnection, Row, StatementFailed
 from services.shared.mysql.dialect import flavor_of
-from services.shared.topology.instance import Flavor, InstanceKey
+from services.shared.topology.key import InstanceKey
+from services.shared.topology.server import Flavor
 
 LOCK: Final = "primacy"
 """Name of the lock every executor holds at a server it changes."""

@@ -7,10 +7,13 @@ period must be named, because a change of host or port resets it.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final
 
 from services.shared.mysql.dialect import ChannelConfig, Dialect
-from services.shared.topology.instance import Flavor, Instance, InstanceKey
+from services.shared.topology.instance import Instance
+from services.shared.topology.key import InstanceKey
+from services.shared.topology.server import Flavor
 
 _UNKNOWN_VERSION: Final = "8.4.0"
 
@@ -48,6 +51,23 @@ def make_read_only(instance: Instance) -> tuple[str, ...]:
         f"SET GLOBAL rpl_semi_sync_{word}_enabled = OFF",
         read_only,
         "SET GLOBAL offline_mode = OFF",
+    )
+
+
+def acknowledge(instance: Instance, acknowledges: bool) -> tuple[str, ...]:
+    """Return how a replica is made to acknowledge to its source, or not to.
+
+    One that acknowledges must not itself wait for replicas. The IO thread takes the setting over when it starts.
+    """
+    dialect = dialect_of(instance)
+    new_words = not dialect.mariadb and dialect.version >= (8, 0, 26)
+    source, replica = ("source", "replica") if new_words else ("master", "slave")
+    waiting = bool(acknowledges and instance.semi_sync.source_enabled)
+    return (
+        *((f"SET GLOBAL rpl_semi_sync_{source}_enabled = OFF",) if waiting else ()),
+        f"SET GLOBAL rpl_semi_sync_{replica}_enabled = {'ON' if acknowledges else 'OFF'}",
+        str(dialect.stop_io_thread()),
+        str(dialect.start_io_thread()),
     )
 
 
@@ -99,10 +119,36 @@ def promote(instance: Instance) -> tuple[str, ...]:
     return (*stop, *resets, str(dialect.set_read_only(False)))
 
 
-def repoint(instance: Instance, old_source: InstanceKey, new_source: InstanceKey) -> tuple[str, ...]:
+def promote_pair(instance: Instance, other: InstanceKey) -> tuple[str, ...]:
+    """Return how one of two primaries is made the only one that takes writes.
+
+    It goes on trying to read from the other one, so that the pair heals when that comes back.
+    """
+    return (str(dialect_of(instance).set_read_only(False)), *unfreeze(instance, other))
+
+
+def catch_up(instance: Instance, old_source: InstanceKey, new_source: InstanceKey) -> tuple[str, ...]:
+    """Return how a replica is made to fetch everything another replica has, at once; it is promoted afterwards.
+
+    What it received from the old source and did not apply is thrown away: the new source has it.
+    """
+    if any(channel.source == new_source for channel in instance.channels):
+        return (str(dialect_of(instance).start_replica(_channel_name(instance, new_source))),)
+    return repoint(instance, old_source, new_source, delay=timedelta())
+
+
+def repoint(
+    instance: Instance, old_source: InstanceKey, new_source: InstanceKey, delay: timedelta | None = None
+) -> tuple[str, ...]:
     """Return how the channel of a replica that reads from `old_source` is made to read from `new_source`.
 
     A replica without such a channel gets the statements for its default channel.
+
+    Args:
+        instance: The replica.
+        old_source: Whom it reads from.
+        new_source: Whom it is to read from.
+        delay: Its delay from then on; None: as it is.
     """
     dialect = dialect_of(instance)
     channel = next((each for each in instance.channels if each.source == old_source), None)
@@ -111,6 +157,7 @@ def repoint(instance: Instance, old_source: InstanceKey, new_source: InstanceKey
         source=new_source,
         name=channel.name if channel is not None else "",
         heartbeat_period=channel.heartbeat_period if channel is not None else None,
+        sql_delay=delay if channel is not None and channel.sql_delay else None,
         using_gtid=using if using in ("slave_pos", "current_pos") else "slave_pos",
     )
     name = _channel_name(instance, old_source)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
 from services.recovery.model import Step, StepKind, StepState
-from services.shared.topology.instance import Instance, InstanceKey
+from services.shared.topology.instance import Instance
+from services.shared.topology.key import InstanceKey
 
 HOLDS: Final = {
     StepKind.FENCE: timedelta(seconds=2),
     StepKind.FREEZE: timedelta(seconds=5),
+    StepKind.CATCH_UP: timedelta(seconds=20),
     StepKind.DRAIN: timedelta(seconds=10),
     StepKind.PROMOTE: timedelta(seconds=20),
     StepKind.REPOINT: timedelta(seconds=30),
@@ -29,9 +32,10 @@ class Command:
         failed: The failed primary.
         successor: Who is promoted, once chosen.
         successor_server_uuid: Its server UUID.
-        target: DRAIN: the GTID set that must be executed.
+        target: CATCH_UP and DRAIN: the GTID set that must be executed.
         followers: VERIFY: replicas that should follow the successor, as last read.
-        timeout: DRAIN: longest time to wait.
+        sources: VERIFY: whom followers read from that do not follow the successor itself.
+        timeout: CATCH_UP and DRAIN: longest time to wait.
         held_until_ns: An older executor may still be at work at this server: its session is ended first, and waited
             for until then, on `CLOCK_BOOTTIME` (rule F5). None = there is none to expect.
     """
@@ -43,6 +47,7 @@ class Command:
     successor_server_uuid: str = ""
     target: str = ""
     followers: tuple[Instance, ...] = ()
+    sources: Mapping[InstanceKey, InstanceKey] = field(default_factory=dict)
     timeout: timedelta = timedelta(seconds=10)
     held_until_ns: int | None = None
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from services.recovery.lease import nanoseconds, outlasting_ns
 from services.recovery.model import Recovery, Step, StepState, Stop
 from services.recovery.turn import Command
-from services.shared.topology.instance import InstanceKey
+from services.shared.topology.key import InstanceKey
 
 
 class UnderWay:

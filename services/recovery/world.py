@@ -11,7 +11,9 @@ from datetime import datetime
 
 from services.recovery.model import Finding, Leadership, Primary, Record
 from services.shared.runtime.errors import ClusterUnknown
-from services.shared.topology.instance import Cluster, Instance, InstanceKey, TopologySnapshot
+from services.shared.topology.instance import Instance
+from services.shared.topology.key import InstanceKey
+from services.shared.topology.snapshot import Cluster, TopologySnapshot
 
 
 @dataclass

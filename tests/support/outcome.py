@@ -9,7 +9,7 @@ import grpc
 from primacy.recovery.v1 import recovery_pb2
 from primacy.topology.v1 import topology_pb2
 
-from services.shared.topology.instance import Flavor
+from services.shared.topology.server import Flavor
 from tests.support.eventually import eventually
 from tests.support.lab import Fleet, LabInstance
 from tests.support.suite import Suite, SuiteNode

@@ -20,8 +20,6 @@ _LOG_KEPT_BYTES: Final = 16 * 1024 * 1024
 """A log larger than this is put aside (`.1`) when its process starts."""
 _TAIL_BYTES: Final = 4096
 _LINE_LENGTH: Final = 300
-_QUIET: Final = {"GRPC_VERBOSITY": "ERROR"}
-"""gRPC's own lines about closed connections are no JSON and tell nothing that the service does not."""
 
 
 def dies_with(parent: int) -> Callable[[], None]:
@@ -51,7 +49,7 @@ async def start(spec: ProcessSpec) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             sys.executable,
             *spec.program,
-            env={**_QUIET, **os.environ, **spec.environment},
+            env={**os.environ, **spec.environment},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -42,14 +42,25 @@ def finding_lines(finding: pb.Finding, now: datetime) -> list[Line]:
     action = dim("a recovery exists") if finding.actionable else dim("for an operator")
     head: list[Cell] = [bad(finding_name(finding)), " ", strong(endpoint_text(finding.instance)), since]
     cluster = f"cluster {finding.cluster_alias or finding.cluster_id}"
-    marks: list[Cell] = ["  ", warn("in downtime")] if finding.downtimed else []
+    marks: list[Cell] = [part for word in _marks(finding) for part in ("  ", warn(word))]
     body = [line(finding.description), counts_line(finding.counts)]
     return [line(*head, "  ", dim(cluster), "  ", action, *marks), *indent(body)]
 
 
+def _marks(finding: pb.Finding) -> list[str]:
+    marks = {
+        "in downtime": finding.downtimed,
+        "all replicas in downtime": finding.replicas_downtimed,
+        "in grace: its replicas were just reconnected": finding.graced,
+    }
+    return [word for word, holds in marks.items() if holds]
+
+
 def finding_name(finding: pb.Finding) -> str:
-    """Return orchestrator's name of a finding; ours where it has none."""
-    return finding.orchestrator_code or enum_word(pb.FindingKind, finding.kind, "FINDING_KIND_")
+    """Return orchestrator's names of a finding and its structure warnings; ours where it has none."""
+    code = finding.orchestrator_code or enum_word(pb.FindingKind, finding.kind, "FINDING_KIND_")
+    only_warnings = finding.kind == pb.FINDING_KIND_NO_PROBLEM and finding.orchestrator_warnings
+    return ", ".join([*([] if only_warnings else [code]), *finding.orchestrator_warnings])
 
 
 def counts_line(counts: pb.ReplicaCounts) -> Line:

@@ -10,15 +10,11 @@ from typing import Final
 
 from services.ctl.text import Line, Span, bad, dim, good, line, plain, warn
 from services.ctl.words import UNKNOWN, span_text
-from services.shared.topology.instance import (
-    Flavor,
-    Instance,
-    InstanceKey,
-    Problem,
-    PromotionRule,
-    ReplicationChannel,
-    ThreadState,
-)
+from services.shared.topology.channel import ReplicationChannel, ThreadState
+from services.shared.topology.instance import Instance, Problem
+from services.shared.topology.key import InstanceKey
+from services.shared.topology.operators import PromotionRule
+from services.shared.topology.server import Flavor
 
 _DETACHED: Final = "//"
 _ERROR_LENGTH: Final = 48

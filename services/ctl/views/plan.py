@@ -23,6 +23,18 @@ _STATES: Final[Mapping[int, Mood]] = {
     pb.Step.STATE_RUNNING: Mood.WARN,
     pb.Step.STATE_SKIPPED: Mood.DIM,
 }
+_DEATHS: Final = (
+    pb.RECOVERY_KIND_UNSPECIFIED,
+    pb.RECOVERY_KIND_DEAD_PRIMARY,
+    pb.RECOVERY_KIND_DEAD_CO_PRIMARY,
+    pb.RECOVERY_KIND_DEAD_INTERMEDIATE,
+)
+_NOT_ABOUT_CHOICE: Final = (
+    pb.PLAN_REFUSAL_NOT_ENABLED,
+    pb.PLAN_REFUSAL_NOTHING_TO_DO,
+    pb.PLAN_REFUSAL_NOWHERE_TO_RELOCATE,
+    pb.PLAN_REFUSAL_NO_REPLICAS,
+)
 _LOSSES: Final[Mapping[int, tuple[str, Mood]]] = {
     pb.Loss.STATE_PROVEN_NONE: ("none, proven", Mood.GOOD),
     pb.Loss.STATE_BOUNDED: ("bounded", Mood.WARN),
@@ -32,19 +44,37 @@ _LOSSES: Final[Mapping[int, tuple[str, Mood]]] = {
 
 def plan_lines(plan: pb.FailoverPlan) -> list[Line]:
     """Return a plan: who would be promoted, why the others not, what would be executed, what may be lost."""
-    chosen = (
-        line("promote ", strong(endpoint_text(plan.chosen)))
-        if plan.HasField("chosen")
-        else line(bad("nobody may be promoted"))
-    )
-    head = line("if ", strong(endpoint_text(plan.failed)), " were dead: ", chosen, dim("  (nothing was changed)"))
     return [
-        head,
+        line(_occasion(plan), _outcome(plan), dim("  (nothing was changed)")),
+        *([line(strong("refused"), " ", bad(plan.refusal_reason))] if plan.refusal else []),
         *section("candidates", candidate_lines(plan.candidates)),
         *section("steps", [content for step in plan.steps for content in planned_step_lines(step)]),
         loss_line(plan.loss),
         *lost_replicas_lines(plan.lost_replicas),
+        *_estimate(plan),
     ]
+
+
+def _occasion(plan: pb.FailoverPlan) -> Line:
+    instance = strong(endpoint_text(plan.failed))
+    if plan.kind in _DEATHS:
+        return line("if ", instance, " were dead: ")
+    return line(enum_word(pb.RecoveryKind, plan.kind, "RECOVERY_KIND_"), " of ", instance, ": ")
+
+
+def _outcome(plan: pb.FailoverPlan) -> Line:
+    if not plan.HasField("chosen"):
+        return line(bad("nothing can be done" if plan.refusal in _NOT_ABOUT_CHOICE else "nobody may be promoted"))
+    chosen = strong(endpoint_text(plan.chosen))
+    if plan.kind == pb.RECOVERY_KIND_DEAD_INTERMEDIATE:
+        return line("its replicas follow ", chosen)
+    return line("promote ", chosen) if plan.chosen != plan.failed else line(chosen, " stays the primary")
+
+
+def _estimate(plan: pb.FailoverPlan) -> list[Line]:
+    if not plan.HasField("estimated_time"):
+        return []
+    return [line(strong("time"), " ", f"about {duration_text(plan.estimated_time)} until writes are accepted")]
 
 
 def section(title: str, body: Sequence[Line]) -> list[Line]:

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 
 from services.ctl.text import Line, columns, dim, line, strong, warn
 from services.ctl.views.instance import bracket, notes
-from services.shared.topology.instance import Cluster, Instance, InstanceKey, TopologySnapshot
+from services.shared.topology.instance import Instance
+from services.shared.topology.key import InstanceKey
+from services.shared.topology.snapshot import Cluster, TopologySnapshot
 
 _BRANCH, _LAST_BRANCH, _TRUNK, _NO_TRUNK = "├─ ", "└─ ", "│  ", "   "
 

@@ -19,7 +19,7 @@ import pymysql
 from pymysql.constants import CLIENT
 from pymysql.cursors import DictCursor
 
-from services.shared.topology.instance import InstanceKey
+from services.shared.topology.key import InstanceKey
 
 Row = Mapping[str, Any]
 

@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, Self, TypeVar
 
 from services.shared.mysql import intervals
 from services.shared.mysql.intervals import Interval, Intervals
-from services.shared.topology.instance import Flavor
+from services.shared.topology.server import Flavor
 
 MAX_SEQUENCE: Final = {Flavor.MYSQL: 2**63 - 2, Flavor.MARIADB: 2**64 - 1}
 """Largest transaction number of each flavor (MySQL: `GNO_END` excluded)."""

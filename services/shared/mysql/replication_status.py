@@ -10,7 +10,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from services.shared.topology.instance import BinlogPosition, InstanceKey, ReplicationChannel, ThreadState
+from services.shared.topology.channel import ReplicationChannel, ThreadState
+from services.shared.topology.key import InstanceKey
+from services.shared.topology.position import BinlogPosition
 
 Row = Mapping[str, Any]
 
@@ -103,7 +105,7 @@ def _channel(row: Row) -> ReplicationChannel:
     using_gtid = _text(row.get("Using_Gtid"))
     return ReplicationChannel(
         name=_text(row.get("Channel_Name") or row.get("Connection_name")),
-        source=InstanceKey(_text(_renamed(row, "Source_Host")), _number(_renamed(row, "Source_Port"))),
+        source=InstanceKey.of(_text(_renamed(row, "Source_Host")), _number(_renamed(row, "Source_Port"))),
         source_uuid=_text(_renamed(row, "Source_UUID")).lower(),
         io_state=_IO_STATES.get(_text(_renamed(row, "Replica_IO_Running")).lower(), ThreadState.UNKNOWN),
         sql_state=_SQL_STATES.get(_text(_renamed(row, "Replica_SQL_Running")).lower(), ThreadState.UNKNOWN),

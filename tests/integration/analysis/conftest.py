@@ -18,8 +18,10 @@ from primacy.discovery.v1 import discovery_pb2 as pb
 from primacy.discovery.v1 import discovery_pb2_grpc
 
 from services.shared.runtime.grpc_client import open_channel
-from services.shared.topology.convert import instance_to_proto, snapshot_to_proto
-from services.shared.topology.instance import Instance, TopologySnapshot
+from services.shared.topology.convert.instance import instance_to_proto
+from services.shared.topology.convert.snapshot import snapshot_to_proto
+from services.shared.topology.instance import Instance
+from services.shared.topology.snapshot import TopologySnapshot
 
 ROOT = Path(__file__).parents[3]
 
@@ -74,7 +76,9 @@ class FakeDiscovery(discovery_pb2_grpc.DiscoveryServiceServicer):
     async def _absent(self, request: Any, context: Any) -> Any:
         raise NotImplementedError
 
-    Discover = Refresh = Forget = GetInstance = ListInstances = ListClusters = GetTopology = _absent
+    Discover = DiscoverMany = Refresh = Forget = ForgetCluster = GetInstance = ListInstances = _absent
+    GetCluster = ListClusters = ListProblems = Resolve = ListHistory = Preflight = _absent
+    GetDiscoveryStatus = GetTopology = _absent
 
 
 class AnalysisProcess:

@@ -15,7 +15,8 @@ from primacy.analysis.v1 import analysis_pb2 as pb
 from primacy.topology.v1 import topology_pb2
 
 from services.shared.runtime.status import parse_error
-from services.shared.topology.instance import InstanceKey
+from services.shared.topology.key import InstanceKey
+from services.shared.topology.operators import Maintenance
 from tests.integration.analysis.conftest import AnalysisProcess, FakeDiscovery, serving_port, start_analysis
 from tests.support.eventually import eventually
 from tests.unit.analysis.builders import State, a_primary, a_replica, a_topology
@@ -122,6 +123,45 @@ async def test_a_primary_only_we_cannot_reach_is_explained(analysis: AnalysisPro
         "2 of 2 direct replicas replicate"
     ]
     assert [rule.kind for rule in explanation.rules if rule.decides] == [pb.FINDING_KIND_UNREACHABLE_PRIMARY]
+
+
+async def test_a_structure_warning_is_listed_without_a_finding(
+    analysis: AnalysisProcess, discovery: FakeDiscovery
+) -> None:
+    discovery.snapshot = a_topology(a_primary(), a_replica(1), replace(a_replica(2), version="8.0.40"))
+    await until_serving(analysis)
+    await until_listed(analysis, "NoProblem")
+    (finding,) = (await analysis.stub.ListFindings(pb.ListFindingsRequest())).findings
+    assert list(finding.structure_warnings) == [pb.STRUCTURE_WARNING_MULTIPLE_MAJOR_VERSIONS_LOGGING_REPLICAS]
+    assert list(finding.orchestrator_warnings) == ["MultipleMajorVersionsLoggingReplicasStructureWarning"]
+    assert not finding.actionable
+
+
+async def test_what_was_found_before_is_listed(analysis: AnalysisProcess, discovery: FakeDiscovery) -> None:
+    discovery.snapshot = a_topology(a_primary(), a_replica(1))
+    await until_serving(analysis)
+    discovery.change(a_primary(), a_replica(1, State.STOPPED))
+    await until_listed(analysis, "MasterSingleReplicaNotReplicating")
+    response = await analysis.stub.ListChanges(pb.ListChangesRequest(cluster="orders"))
+    assert [(each.orchestrator_before, each.orchestrator_after) for each in response.changes] == [
+        ("NoProblem", "MasterSingleReplicaNotReplicating")
+    ]
+
+
+async def test_an_explanation_names_what_keeps_a_finding_from_recovery(
+    analysis: AnalysisProcess, discovery: FakeDiscovery
+) -> None:
+    hidden = replace(a_primary(answers=False), maintenance=Maintenance("ops", "a new disk"))
+    discovery.snapshot = a_topology(hidden, a_replica(1, State.FAILING))
+    await until_serving(analysis)
+    await until_listed(analysis)
+    response = await analysis.stub.Explain(pb.ExplainRequest(instance=topology_pb2.Endpoint(host="db0", port=3306)))
+    (explanation,) = response.explanations
+    assert [rule.kind for rule in explanation.rules if rule.decides] == [pb.FINDING_KIND_DEAD_PRIMARY]
+    assert [(gate.name, gate.opens) for gate in explanation.gates if gate.closed] == [
+        ("maintenance", "the end of the maintenance")
+    ]
+    assert len(explanation.warnings) == 10
 
 
 @pytest.mark.parametrize(

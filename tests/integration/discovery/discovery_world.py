@@ -16,13 +16,12 @@ from primacy.discovery.v1 import discovery_pb2 as pb
 from primacy.discovery.v1 import discovery_pb2_grpc
 
 from services.shared.runtime.status import RemoteError, parse_error
-from services.shared.topology.convert import (
-    cluster_from_proto,
-    instance_from_proto,
-    key_from_proto,
-    snapshot_from_proto,
-)
-from services.shared.topology.instance import Instance, InstanceKey, TopologySnapshot
+from services.shared.topology.convert.instance import instance_from_proto
+from services.shared.topology.convert.key import key_from_proto
+from services.shared.topology.convert.snapshot import cluster_from_proto, snapshot_from_proto
+from services.shared.topology.instance import Instance
+from services.shared.topology.key import InstanceKey
+from services.shared.topology.snapshot import TopologySnapshot
 from tests.support.eventually import eventually
 
 

@@ -5,7 +5,9 @@ from contextlib import closing
 
 import pytest
 
-from services.shared.topology.instance import Flavor, Problem, ThreadState
+from services.shared.topology.channel import ThreadState
+from services.shared.topology.instance import Problem
+from services.shared.topology.server import Flavor
 from tests.integration.discovery.conftest import StartDiscovery
 from tests.integration.discovery.discovery_world import Watch
 from tests.integration.discovery.test_discovery_topologies import (

@@ -10,8 +10,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from primacy.discovery.v1 import discovery_pb2 as pb
 from primacy.topology.v1 import topology_pb2
 
-from services.shared.topology.convert import instance_from_proto, key_from_proto
-from services.shared.topology.instance import Flavor, InstanceKey, Problem
+from services.shared.topology.convert.instance import instance_from_proto
+from services.shared.topology.convert.key import key_from_proto
+from services.shared.topology.instance import Problem
+from services.shared.topology.key import InstanceKey
+from services.shared.topology.server import Flavor
 from tests.integration.discovery.conftest import StartDiscovery
 from tests.integration.discovery.discovery_world import Discovery, Watch, refused
 from tests.support.eventually import eventually

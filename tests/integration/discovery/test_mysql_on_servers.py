@@ -20,7 +20,8 @@ from services.shared.mysql.connect import (
 from services.shared.mysql.dialect import ChannelConfig, Dialect
 from services.shared.mysql.gtid import MysqlGtidSet
 from services.shared.mysql.replication_status import channels_from_rows
-from services.shared.topology.instance import InstanceKey, ReplicationChannel
+from services.shared.topology.channel import ReplicationChannel
+from services.shared.topology.key import InstanceKey
 from tests.support.eventually import eventually
 from tests.support.lab import Account, Lab, LabInstance
 

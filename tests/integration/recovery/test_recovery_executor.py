@@ -24,7 +24,9 @@ from services.recovery.model import (
     Stop,
 )
 from services.recovery.run import RecoveryRun
-from services.shared.topology.instance import Flavor, InstanceKey, TopologySnapshot
+from services.shared.topology.key import InstanceKey
+from services.shared.topology.server import Flavor
+from services.shared.topology.snapshot import TopologySnapshot
 from tests.support.eventually import eventually
 from tests.support.lab import Fleet, Lab, LabInstance
 from tests.support.recovery.fakes import FakeDirectory, FakeJournal, FakeLease, RealClock

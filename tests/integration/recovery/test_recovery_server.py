@@ -21,6 +21,7 @@ from services.shared.runtime.grpc_client import open_channel
 from services.shared.runtime.grpc_server import GrpcServer
 from services.shared.runtime.settings import ServiceSettings
 from services.shared.runtime.status import parse_error
+from services.shared.topology.operators import PromotionRule
 from tests.support.recovery.fleet import FakeFleet
 from tests.support.recovery.node import FINDING, Node, dead_primary, running
 from tests.support.recovery.topologies import CLUSTER, primary, replica
@@ -125,7 +126,7 @@ async def test_start_is_refused_with_the_reason(served: Served) -> None:
 
 
 async def test_no_candidate_is_told_per_replica(served: Served) -> None:
-    fleet = FakeFleet(primary(), replica("a", log_bin=False))
+    fleet = FakeFleet(primary(), replica("a", promotion_rule=PromotionRule.MUST_NOT))
     served.node.world.replace_topology(fleet.snapshot())
     served.node.world.change_findings((FINDING,), (), first=False)
     with pytest.raises(grpc.aio.AioRpcError) as refusal:
@@ -133,7 +134,9 @@ async def test_no_candidate_is_told_per_replica(served: Served) -> None:
     status = rpc_status.from_call(refusal.value)  # type: ignore[arg-type]  # AioRpcError has what it needs.
     failure = error_details_pb2.PreconditionFailure()
     assert any(detail.Unpack(failure) for detail in status.details)
-    assert [(each.subject, each.description) for each in failure.violations] == [("a:3306", "its binary log is off")]
+    assert [(each.subject, each.description) for each in failure.violations] == [
+        ("a:3306", "its promotion rule is MUST_NOT")
+    ]
 
 
 async def test_blockers_are_listed_with_their_reason(served: Served) -> None:

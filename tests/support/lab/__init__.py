@@ -9,7 +9,7 @@
 ahead; without it the first deployment does.
 """
 
-from services.shared.topology.instance import Flavor
+from services.shared.topology.server import Flavor
 from tests.support.lab.accounts import Account, Credentials
 from tests.support.lab.errors import LabError, ServerFailed, ServerUnavailable
 from tests.support.lab.fleet import Fleet

@@ -12,7 +12,7 @@ import contextlib
 import signal
 import sys
 
-from services.shared.topology.instance import Flavor
+from services.shared.topology.server import Flavor
 from tests.support.lab.distribution import find_distribution
 from tests.support.lab.errors import LabError
 from tests.support.lab.lab import Lab

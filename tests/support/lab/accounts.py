@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
-from services.shared.topology.instance import Flavor
+from services.shared.topology.server import Flavor
 
 _MANAGEMENT_RIGHTS: Final = {
     Flavor.MYSQL: (

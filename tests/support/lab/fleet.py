@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping
 
-from services.shared.topology.instance import Flavor
+from services.shared.topology.server import Flavor
 from tests.support.eventually import eventually
 from tests.support.lab.accounts import Credentials
 from tests.support.lab.errors import LabError

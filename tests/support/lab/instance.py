@@ -15,7 +15,7 @@ from typing import Any, Final
 import pymysql
 from pymysql.cursors import DictCursor
 
-from services.shared.topology.instance import Flavor
+from services.shared.topology.server import Flavor
 from tests.support.lab.accounts import Account, Credentials
 from tests.support.lab.distribution import Distribution
 from tests.support.lab.errors import LabError, ServerFailed

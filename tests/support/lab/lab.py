@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from services.shared.topology.instance import Flavor
+from services.shared.topology.server import Flavor
 from tests.support.lab.directory import RunDirectory, sweep
 from tests.support.lab.distribution import Distribution, find_distribution
 from tests.support.lab.errors import ServerFailed

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from services.shared.topology.instance import Flavor
+from services.shared.topology.server import Flavor
 from tests.support.lab.distribution import Distribution
 
 HOST: Final = "127.0.0.1"

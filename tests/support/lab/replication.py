@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from services.shared.topology.instance import Flavor
+from services.shared.topology.server import Flavor
 from tests.support.lab.instance import LabInstance
 
 RETRY_S: Final = 1

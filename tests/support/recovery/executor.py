@@ -9,7 +9,8 @@ from dataclasses import replace
 from services.recovery.lease import LeaseGuard
 from services.recovery.model import StepKind
 from services.recovery.turn import Command, StepResult
-from services.shared.topology.instance import Instance, InstanceKey
+from services.shared.topology.instance import Instance
+from services.shared.topology.key import InstanceKey
 from tests.support.recovery.fleet import FakeFleet
 from tests.support.recovery.topologies import READ, UNREADABLE
 

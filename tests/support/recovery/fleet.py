@@ -7,7 +7,10 @@ from dataclasses import replace
 from services.recovery.model import StepKind, StepState
 from services.recovery.positions import received
 from services.recovery.turn import Command, StepResult
-from services.shared.topology.instance import Instance, InstanceKey, ThreadState, TopologySnapshot
+from services.shared.topology.channel import ThreadState
+from services.shared.topology.instance import Instance
+from services.shared.topology.key import InstanceKey
+from services.shared.topology.snapshot import TopologySnapshot
 from tests.support.recovery.topologies import snapshot
 
 
@@ -54,6 +57,8 @@ class FakeFleet:
             case StepKind.FREEZE:
                 self._thread(key, io_state=ThreadState.OFF)
                 return StepResult(number, StepState.DONE, reading=self.servers[key])
+            case StepKind.CATCH_UP:
+                return self._catch_up(command, key)
             case StepKind.DRAIN:
                 return self._drain(command, key)
             case StepKind.PROMOTE:
@@ -72,6 +77,16 @@ class FakeFleet:
         assert command.target == self.servers[key].executed_gtid_set
         return StepResult(number, StepState.DONE)
 
+    def _catch_up(self, command: Command, key: InstanceKey) -> StepResult:
+        source = command.step.source
+        assert source is not None
+        if key in self.refuse_repoint:
+            return StepResult(command.step.number, StepState.FAILED, error="denied")
+        assert command.target == self.servers[source].executed_gtid_set, "fed before the feeding one had applied all"
+        self._thread(key, source=source, io_state=ThreadState.ON, received_gtid_set="")
+        self._change(key, executed_gtid_set=command.target)
+        return StepResult(command.step.number, StepState.DONE)
+
     def _publish(self, command: Command) -> StepResult:
         assert command.successor is not None
         assert self.servers[command.successor].read_only is False, "published before it took writes"
@@ -83,7 +98,7 @@ class FakeFleet:
         if key in self.refuse_repoint:
             return StepResult(number, StepState.FAILED, error="denied", remaining=command.step.statements)
         assert command.successor is not None
-        self._thread(key, source=command.successor, io_state=ThreadState.ON)
+        self._thread(key, source=command.step.source or command.successor, io_state=ThreadState.ON)
         return StepResult(number, StepState.DONE)
 
     def _change(self, key: InstanceKey, **changes: object) -> None:

@@ -11,7 +11,9 @@ from services.recovery.execute import ExecutorSettings, MysqlExecutor
 from services.recovery.execute_steps import Limits
 from services.recovery.model import Recovery, RecoveryKind
 from services.shared.mysql.connect import ConnectionSettings
-from services.shared.topology.instance import Cluster, Instance, InstanceKey, TopologySnapshot
+from services.shared.topology.instance import Instance
+from services.shared.topology.key import InstanceKey
+from services.shared.topology.snapshot import Cluster, TopologySnapshot
 from tests.support.lab import Fleet, LabInstance
 from tests.support.recovery.fakes import RealClock
 from tests.support.recovery.topologies import CLUSTER

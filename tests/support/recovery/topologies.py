@@ -7,17 +7,15 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from services.shared.topology.instance import (
-    Cluster,
-    Flavor,
-    Instance,
-    InstanceKey,
-    Reading,
-    ReplicationChannel,
-    SemiSync,
-    ThreadState,
-    TopologySnapshot,
-)
+from services.recovery.model import FailoverPlan, PromotionCandidate, StepKind
+from services.recovery.planning import plan
+from services.recovery.situation import Situation
+from services.shared.topology.channel import ReplicationChannel, ThreadState
+from services.shared.topology.instance import Instance
+from services.shared.topology.key import InstanceKey
+from services.shared.topology.reading import Reading
+from services.shared.topology.server import Flavor, SemiSync
+from services.shared.topology.snapshot import Cluster, TopologySnapshot
 
 NOW: Final = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
 SEEN: Final = NOW - timedelta(seconds=1)
@@ -149,3 +147,19 @@ def snapshot(*instances: Instance) -> TopologySnapshot:
 def names(keys: Sequence[InstanceKey]) -> list[str]:
     """Return the host names of endpoints."""
     return [each.host for each in keys]
+
+
+def planned(*instances: Instance, failed: InstanceKey = P, **facts: Any) -> FailoverPlan:
+    """Return what is planned for these instances; keyword arguments are those of a situation."""
+    return plan(Situation(snapshot(*instances), failed, NOW, **facts))
+
+
+def entry(made: FailoverPlan, name: str) -> PromotionCandidate:
+    """Return how a plan weighed a server."""
+    return next(each for each in made.candidates if each.instance == key(name))
+
+
+def hosts(made: FailoverPlan, kind: StepKind) -> list[str]:
+    """Return where a plan has steps of a kind, in order, as `replica>source` if told whom to follow."""
+    steps = [step for step in made.steps if step.kind is kind and step.instance is not None]
+    return [f"{s.instance.host}>{s.source.host}" if s.source else s.instance.host for s in steps if s.instance]

@@ -8,20 +8,17 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from services.analysis.circumstances import Circumstances, circumstances_of
+from services.analysis.kinds import FindingKind
 from services.analysis.memory import Memory
-from services.analysis.model import FindingKind, Limits
+from services.analysis.model import Limits
 from services.analysis.rules import judge
-from services.shared.topology.instance import (
-    BinlogPosition,
-    Cluster,
-    Instance,
-    InstanceKey,
-    Reading,
-    ReplicationChannel,
-    SemiSync,
-    ThreadState,
-    TopologySnapshot,
-)
+from services.shared.topology.channel import ReplicationChannel, ThreadState
+from services.shared.topology.instance import Instance
+from services.shared.topology.key import InstanceKey
+from services.shared.topology.position import BinlogPosition
+from services.shared.topology.reading import Reading
+from services.shared.topology.server import SemiSync
+from services.shared.topology.snapshot import Cluster, TopologySnapshot
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 PRIMARY = InstanceKey("db0", 3306)
@@ -74,6 +71,7 @@ def a_primary(
         read_only=read_only,
         semi_sync=semi_sync or SemiSync(),
         binlog_position=BinlogPosition("binlog.000001", position),
+        gtid_mode="ON",
         reading=good_reading(seconds) if answers else failed_reading(seconds + 1, seconds, partial=partial),
     )
 
@@ -114,6 +112,7 @@ def a_replica(
         io_errno=io_errno,
         lag=None if lag is None else timedelta(seconds=lag),
         sql_delay=timedelta(seconds=delay),
+        gtid_positioning=True,
         heartbeat_period=None if heartbeat is None else timedelta(seconds=1),
         last_heartbeat_time=None if heartbeat is None else at(heartbeat),
     )
@@ -122,6 +121,11 @@ def a_replica(
         server_uuid=f"uuid-{number}",
         cluster_id="c1",
         read_only=True,
+        version="8.4.3",
+        log_bin=True,
+        log_replica_updates=True,
+        binlog_format="ROW",
+        gtid_mode="ON",
         channels=(channel,),
         reading=failed_reading(seconds + 1, seconds) if state is State.DEAD else good_reading(seconds),
     )

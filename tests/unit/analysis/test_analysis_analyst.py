@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from services.analysis.analyst import Analyst
-from services.analysis.model import FindingChanges, FindingKind, Limits, Progress, TopologyDelta
-from services.shared.topology.instance import (
-    Cluster,
-    Downtime,
-    Instance,
-    InstanceKey,
-    Reading,
-    SemiSync,
-    TopologySnapshot,
-)
+from services.analysis.kinds import FindingKind
+from services.analysis.model import FindingChanges, InstanceMemory, Limits, Progress, TopologyDelta
+from services.shared.topology.instance import Instance
+from services.shared.topology.key import InstanceKey
+from services.shared.topology.operators import Downtime, Maintenance
+from services.shared.topology.reading import Reading
+from services.shared.topology.server import SemiSync
+from services.shared.topology.snapshot import Cluster, TopologySnapshot
 from tests.unit.analysis.builders import (
     CLUSTER,
     PRIMARY,
@@ -27,6 +26,7 @@ from tests.unit.analysis.builders import (
     a_topology,
     at,
     failed_reading,
+    with_channel,
 )
 
 K = FindingKind
@@ -257,7 +257,7 @@ def test_explain_of_a_healthy_primary_shows_every_rule_refuted(analyst: Analyst)
     assert explanation is not None
     assert explanation.finding.kind is K.NO_PROBLEM
     assert explanation.finding.detect_time is None
-    assert len(explanation.rules) == 15
+    assert len(explanation.rules) == 31
     assert not any(rule.holds for rule in explanation.rules)
 
 
@@ -287,3 +287,100 @@ def test_failed_probe_of_a_dead_primary_again_changes_nothing(analyst: Analyst) 
     analyst.take(a_topology(a_primary(answers=False), a_replica(1, State.FAILING)), at(1))
     again = replace(a_primary(answers=False), reading=failed_reading(7))
     assert analyst.take(delta(again), at(7)) is None
+
+
+class TestChangelog:
+    """What was found before."""
+
+    @staticmethod
+    def told(analyst: Analyst) -> list[tuple[FindingKind, FindingKind, float]]:
+        """Return the changes, oldest first, each with how long the finding before had held."""
+        changes = analyst.changelog.changes(None, None)
+        assert [change.number for change in changes] == list(range(len(changes), 0, -1))
+        return [(change.before, change.after, change.lasted.total_seconds()) for change in reversed(changes)]
+
+    def test_only_changes_make_rows_and_the_first_finding_makes_none(self, analyst: Analyst) -> None:
+        analyst.take(a_topology(a_primary(), a_replica(1)), START)
+        assert self.told(analyst) == []
+        for seconds in (2, 3):
+            analyst.take(delta(a_primary(answers=False)), at(seconds))
+        analyst.take(delta(a_primary(seconds=9)), at(9))
+        assert self.told(analyst) == [
+            (K.NO_PROBLEM, K.UNREACHABLE_PRIMARY, 2.0),
+            (K.UNREACHABLE_PRIMARY, K.NO_PROBLEM, 7.0),
+        ]
+
+    def test_what_is_not_told_is_recorded_unless_in_maintenance(self, analyst: Analyst) -> None:
+        downtimed = replace(a_primary(), downtime=Downtime("ops", "disk", at(60)))
+        analyst.take(a_topology(downtimed, a_replica(1)), START)
+        analyst.take(delta(replace(downtimed, reading=failed_reading())), at(2))
+        assert len(self.told(analyst)) == 1
+        analyst.take(delta(replace(a_primary(), maintenance=Maintenance("ops", "disk"))), at(3))
+        assert len(self.told(analyst)) == 1
+
+    def test_instances_nobody_reads_from_make_no_rows(self, analyst: Analyst) -> None:
+        analyst.take(a_topology(a_primary()), START)
+        analyst.take(delta(a_primary(answers=False)), at(2))
+        analyst.take(delta(a_primary(seconds=3)), at(3))
+        assert self.told(analyst) == []
+
+    def test_old_rows_are_dropped(self, analyst: Analyst) -> None:
+        analyst.take(a_topology(a_primary(), a_replica(1)), START)
+        analyst.take(delta(a_primary(answers=False)), at(2))
+        later = 241 * 3600
+        analyst.take(delta(a_primary(seconds=later)), at(later))
+        assert [change.after for change in analyst.changelog.changes("c1", PRIMARY)] == [K.NO_PROBLEM]
+
+    def test_a_cluster_or_an_instance_can_be_asked_for(self, analyst: Analyst) -> None:
+        analyst.take(a_topology(a_primary(), a_replica(1)), START)
+        analyst.take(delta(a_primary(answers=False)), at(2))
+        assert len(analyst.changelog.changes("c1", None)) == len(analyst.changelog.changes(None, PRIMARY)) == 1
+        assert analyst.changelog.changes("c2", None) == analyst.changelog.changes(None, InstanceKey("db1", 3306)) == ()
+
+
+def test_grace_takes_the_recovery_away_until_it_ends(analyst: Analyst) -> None:
+    analyst.take(a_topology(a_primary(answers=False), a_replica(1, State.FAILING)), at(1))
+    assert [finding.actionable for finding in analyst.findings()] == [True]
+    analyst.take_over([InstanceMemory(PRIMARY, restart_time=at(2))], at(2))
+    assert [(finding.actionable, finding.graced) for finding in analyst.findings()] == [(False, True)]
+    assert analyst.next_tick() == at(7)
+    assert analyst.tick(at(6.9)) is None
+    analyst.tick(at(7))
+    assert [(finding.actionable, finding.graced) for finding in analyst.findings()] == [(True, False)]
+
+
+def test_a_downtime_made_longer_is_kept_in_mind(analyst: Analyst) -> None:
+    replicas = (a_replica(1, State.FAILING),)
+    for end in (60, 120):
+        dead = replace(a_primary(answers=False), downtime=Downtime("ops", "disk", at(end)))
+        analyst.take(a_topology(dead, *replicas), at(1))
+    assert analyst.tick(at(60)) is None
+    assert analyst.next_tick() == at(120)
+    assert analyst.tick(at(120)) is not None
+
+
+def test_a_cluster_primary_comes_before_others(analyst: Analyst) -> None:
+    other = replace(a_primary(answers=False), key=InstanceKey("a", 3306))
+    analyst.take(a_topology(a_primary(answers=False), other, a_replica(1, State.FAILING, source=other.key)), START)
+    assert [finding.instance.host for finding in analyst.findings()] == ["db0", "a"]
+
+
+def test_replicas_come_after_primaries(analyst: Analyst) -> None:
+    failing = replace(a_replica(1, State.FAILING), key=InstanceKey("a", 3306), depth=1)
+    analyst.take(a_topology(a_primary(answers=False), failing), START)
+    assert [finding.instance.host for finding in analyst.findings()] == ["db0", "a"]
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        pytest.param({"query_lag": timedelta(seconds=60)}, "lagging", id="the-query-says-it-lags"),
+        pytest.param({"lag": timedelta(seconds=60)}, "lagging", id="the-server-says-it-lags"),
+    ],
+)
+def test_lag_is_that_of_the_query_where_it_works(analyst: Analyst, change: dict[str, object], field: str) -> None:
+    analyst.take(a_topology(a_primary(answers=False), with_channel(a_replica(1, lag=0), **change)), START)
+    assert [getattr(finding.counts, field) for finding in analyst.findings()] == [1]
+    both = with_channel(a_replica(1, lag=60), query_lag=timedelta())
+    analyst.take(delta(both), START)
+    assert [finding.counts.lagging for finding in analyst.findings()] == [0]

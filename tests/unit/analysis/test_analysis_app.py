@@ -12,7 +12,8 @@ import pytest
 
 from services.analysis.analyst import TopologyEvent
 from services.analysis.app import AnalysisApp
-from services.analysis.model import FindingChanges, FindingKind, Limits, Progress, TopologyDelta
+from services.analysis.kinds import FindingKind
+from services.analysis.model import FindingChanges, Limits, Progress, TopologyDelta
 from services.shared.runtime.errors import (
     ClusterUnknown,
     DependencyUnavailable,
@@ -20,7 +21,9 @@ from services.shared.runtime.errors import (
     InvalidField,
     WatcherTooSlow,
 )
-from services.shared.topology.instance import Cluster, Downtime, InstanceKey
+from services.shared.topology.key import InstanceKey
+from services.shared.topology.operators import Downtime
+from services.shared.topology.snapshot import Cluster
 from tests.support.eventually import eventually
 from tests.unit.analysis.builders import PRIMARY, START, State, a_primary, a_replica, a_topology, at
 
@@ -245,3 +248,22 @@ async def test_refuses_an_alias_of_two_clusters(desk: Desk) -> None:
     with pytest.raises(InvalidField, match="alias of 2 clusters"):
         desk.app.list_findings("orders", 0, "")
     assert len(desk.app.list_findings("c1", 0, "")[0]) == 1
+
+
+async def test_changes_are_listed_page_by_page_newest_first(desk: Desk) -> None:
+    await desk.hears(HEALTHY)
+    for event, *kinds in ((DIES, K.UNREACHABLE_PRIMARY), (HEALTHY,), (DIES, K.UNREACHABLE_PRIMARY)):
+        assert not isinstance(event, FindingKind)
+        await desk.hears(event, *kinds)
+    first, token = desk.app.list_changes("orders", 2, "")
+    rest, end = desk.app.list_changes("orders", 2, token)
+    assert [change.number for change in (*first, *rest)] == [3, 2, 1]
+    assert end == ""
+    with pytest.raises(ClusterUnknown):
+        desk.app.list_changes("ord", 0, "")
+
+
+async def test_a_full_pass_finds_nothing_to_set_right(desk: Desk) -> None:
+    await desk.hears(DEAD, K.DEAD_PRIMARY)
+    desk.app.prove([PRIMARY, InstanceKey("db1", 3306)])
+    assert desk.app.differences == 0

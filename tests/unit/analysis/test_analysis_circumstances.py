@@ -7,20 +7,19 @@ from datetime import timedelta
 
 import pytest
 
-from services.analysis.circumstances import Role, is_analysed, role_of
+from services.analysis.circumstances import is_analysed
+from services.analysis.kinds import FindingKind
 from services.analysis.memory import Memory
-from services.analysis.model import FindingKind, Limits
+from services.analysis.model import Limits
 from services.analysis.rules import trace
-from services.shared.topology.instance import (
-    BinlogPosition,
-    Downtime,
-    Instance,
-    InstanceKey,
-    Reading,
-    ReplicationChannel,
-    SemiSync,
-    ThreadState,
-)
+from services.analysis.standing import is_primary
+from services.shared.topology.channel import ReplicationChannel, ThreadState
+from services.shared.topology.instance import Instance
+from services.shared.topology.key import InstanceKey
+from services.shared.topology.operators import Downtime
+from services.shared.topology.position import BinlogPosition
+from services.shared.topology.reading import Reading
+from services.shared.topology.server import SemiSync
 from tests.unit.analysis.builders import (
     PRIMARY,
     State,
@@ -82,10 +81,8 @@ def test_a_replica_is_valid_by_its_last_probe_even_when_one_hangs_now() -> None:
     assert circumstances(a_primary(), [replace(a_replica(1), reading=hanging)]).counts.valid == 1
 
 
-@pytest.mark.parametrize("partial", [False, True])
-def test_the_analysed_instance_is_not_valid_while_a_probe_hangs(partial: bool) -> None:
-    # The flag tells of the last probe that ended: one that succeeded did not fail half-way.
-    hanging = replace(good_reading(), last_attempted_check_time=at(9), last_check_valid=False, partial_success=partial)
+def test_the_analysed_instance_is_not_valid_while_a_probe_hangs() -> None:
+    hanging = replace(good_reading(), last_attempted_check_time=at(9), last_check_valid=False)
     assert verdict(replace(a_primary(), reading=hanging), [a_replica(1)]) is K.UNREACHABLE_PRIMARY
 
 
@@ -118,19 +115,19 @@ def test_only_the_channel_that_reads_from_the_subject_is_judged() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "role"),
+    ("source", "primary"),
     [
-        pytest.param(None, Role.PRIMARY, id="no-channel"),
-        pytest.param(InstanceKey("//db0", 3306), Role.PRIMARY, id="detached"),
-        pytest.param(InstanceKey("_", 3306), Role.PRIMARY, id="underscore"),
-        pytest.param(InstanceKey("", 3306), Role.PRIMARY, id="empty-host"),
-        pytest.param(InstanceKey("db9", 0), Role.PRIMARY, id="port-zero"),
-        pytest.param(InstanceKey("db9", 3306), Role.REPLICA, id="replica"),
+        pytest.param(None, True, id="no-channel"),
+        pytest.param(InstanceKey("//db0", 3306), True, id="detached"),
+        pytest.param(InstanceKey("_", 3306), True, id="underscore"),
+        pytest.param(InstanceKey("", 3306), True, id="empty-host"),
+        pytest.param(InstanceKey("db9", 0), True, id="port-zero"),
+        pytest.param(InstanceKey("db9", 3306), False, id="replica"),
     ],
 )
-def test_role_follows_from_the_own_channels(source: InstanceKey | None, role: Role) -> None:
+def test_role_follows_from_the_own_channels(source: InstanceKey | None, primary: bool) -> None:
     channels = () if source is None else (ReplicationChannel(source=source),)
-    assert role_of(Instance(InstanceKey("db1", 3306), channels=channels)) is role
+    assert is_primary(Instance(InstanceKey("db1", 3306), channels=channels)) is primary
 
 
 @pytest.mark.parametrize(
@@ -146,7 +143,8 @@ def test_role_follows_from_the_own_channels(source: InstanceKey | None, role: Ro
     ],
 )
 def test_healthy_instances_nobody_reads_from_are_left_out(instance: Instance, replicas: int, analysed: bool) -> None:
-    assert is_analysed(instance, replicas) is analysed
+    assert is_analysed(instance, replicas, Limits()) is analysed
+    assert is_analysed(instance, replicas, Limits(reduce=False))
 
 
 class TestSilentChannels:
@@ -245,7 +243,7 @@ def test_unknown_semi_sync_facts_find_nothing(missing: str) -> None:
     limits = Limits(enforce_exact_semi_sync_replicas=True)
     replicas = [a_replica(1), a_replica(2)]
     assert verdict(a_primary(semi_sync=whole), replicas, limits) is K.LOCKED_SEMI_SYNC_PRIMARY_HYPOTHESIS
-    unknown = replace(whole, **{missing: None})
+    unknown = replace(whole, **{missing: None})  # type: ignore[arg-type]
     assert verdict(a_primary(semi_sync=unknown), replicas, limits) is K.NO_PROBLEM
 
 

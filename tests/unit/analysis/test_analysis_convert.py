@@ -12,10 +12,13 @@ from primacy.topology.v1 import topology_pb2
 from services.analysis import convert
 from services.analysis.analyst import Analyst
 from services.analysis.description import describe
-from services.analysis.model import FindingChanges, FindingKind, Limits, Progress, TopologyDelta
+from services.analysis.kinds import FindingKind
+from services.analysis.model import FindingChanges, Limits, Progress, TopologyDelta
 from services.shared.runtime.errors import InvalidField
-from services.shared.topology.convert import cluster_to_proto, instance_to_proto, snapshot_to_proto, time_to_proto
-from services.shared.topology.instance import InstanceKey
+from services.shared.topology.convert.instance import instance_to_proto
+from services.shared.topology.convert.snapshot import cluster_to_proto, snapshot_to_proto
+from services.shared.topology.convert.times import time_to_proto
+from services.shared.topology.key import InstanceKey
 from tests.unit.analysis.builders import (
     CLUSTER,
     PRIMARY,
@@ -27,7 +30,7 @@ from tests.unit.analysis.builders import (
     circumstances,
 )
 
-# Section 4.1 of the reference's failure analysis.
+# Sections 4 and 4.5 of the reference's failure analysis.
 ALIASES = {
     pb.FINDING_KIND_NO_PROBLEM: "NoProblem",
     pb.FINDING_KIND_DEAD_PRIMARY_WITHOUT_REPLICAS: "DeadMasterWithoutReplicas",
@@ -44,6 +47,27 @@ ALIASES = {
     pb.FINDING_KIND_PRIMARY_SINGLE_REPLICA_DEAD: "MasterSingleReplicaDead",
     pb.FINDING_KIND_ALL_PRIMARY_REPLICAS_NOT_REPLICATING: "AllMasterReplicasNotReplicating",
     pb.FINDING_KIND_ALL_PRIMARY_REPLICAS_NOT_REPLICATING_OR_DEAD: "AllMasterReplicasNotReplicatingOrDead",
+    pb.FINDING_KIND_DEAD_CO_PRIMARY: "DeadCoMaster",
+    pb.FINDING_KIND_DEAD_CO_PRIMARY_AND_SOME_REPLICAS: "DeadCoMasterAndSomeReplicas",
+    pb.FINDING_KIND_UNREACHABLE_CO_PRIMARY: "UnreachableCoMaster",
+    pb.FINDING_KIND_ALL_CO_PRIMARY_REPLICAS_NOT_REPLICATING: "AllCoMasterReplicasNotReplicating",
+    pb.FINDING_KIND_DEAD_INTERMEDIATE_WITH_SINGLE_REPLICA_FAILING_TO_CONNECT: (
+        "DeadIntermediateMasterWithSingleReplicaFailingToConnect"
+    ),
+    pb.FINDING_KIND_DEAD_INTERMEDIATE_WITH_SINGLE_REPLICA: "DeadIntermediateMasterWithSingleReplica",
+    pb.FINDING_KIND_DEAD_INTERMEDIATE: "DeadIntermediateMaster",
+    pb.FINDING_KIND_DEAD_INTERMEDIATE_AND_SOME_REPLICAS: "DeadIntermediateMasterAndSomeReplicas",
+    pb.FINDING_KIND_DEAD_INTERMEDIATE_AND_REPLICAS: "DeadIntermediateMasterAndReplicas",
+    pb.FINDING_KIND_UNREACHABLE_INTERMEDIATE_WITH_LAGGING_REPLICAS: "UnreachableIntermediateMasterWithLaggingReplicas",
+    pb.FINDING_KIND_UNREACHABLE_INTERMEDIATE: "UnreachableIntermediateMaster",
+    pb.FINDING_KIND_ALL_INTERMEDIATE_REPLICAS_FAILING_TO_CONNECT_OR_DEAD: (
+        "AllIntermediateMasterReplicasFailingToConnectOrDead"
+    ),
+    pb.FINDING_KIND_ALL_INTERMEDIATE_REPLICAS_NOT_REPLICATING: "AllIntermediateMasterReplicasNotReplicating",
+    pb.FINDING_KIND_BINLOG_SERVER_FAILING_TO_CONNECT_TO_PRIMARY: "BinlogServerFailingToConnectToMaster",
+    pb.FINDING_KIND_FIRST_TIER_REPLICA_FAILING_TO_CONNECT_TO_PRIMARY: "FirstTierReplicaFailingToConnectToMaster",
+    pb.FINDING_KIND_DEAD_GROUP_MEMBER_WITH_REPLICAS: "DeadReplicationGroupMemberWithReplicas",
+    pb.FINDING_KIND_PRIMARY_WITHOUT_REPLICAS: "MasterWithoutReplicas",
 }
 
 
@@ -54,7 +78,7 @@ def test_every_kind_has_its_message_value_and_the_name_users_know() -> None:
 
 @pytest.mark.parametrize("kind", FindingKind)
 def test_every_kind_is_described_with_the_instance(kind: FindingKind) -> None:
-    text = describe(kind, circumstances(a_primary(answers=False), [a_replica(1)]))
+    text = describe(kind, (), circumstances(a_primary(answers=False), [a_replica(1)]))
     assert "db0:3306" in text
     assert "{" not in text
 
@@ -71,11 +95,14 @@ def test_a_finding_goes_out_whole() -> None:
         orchestrator_code="DeadMasterAndSomeReplicas",
         actionable=True,
         description="db0:3306 does not answer, 1 of 2 replicas answer and none of them replicates",
-        counts=pb.ReplicaCounts(replicas=2, valid=1, failing_to_connect=1),
+        counts=pb.ReplicaCounts(replicas=2, valid=1, failing_to_connect=1, logging=2, row_based=2, major_versions=1),
         detect_time=time_to_proto(at(2)),
         server_uuid="uuid-0",
         replicas=[topology_pb2.Endpoint(host=f"db{number}", port=3306) for number in (1, 2)],
         evidence_time=time_to_proto(at(1)),
+        instance_type=pb.INSTANCE_TYPE_PRIMARY,
+        recovery=pb.RECOVERY_CLASS_DEAD_PRIMARY,
+        registered=True,
     )
 
 

@@ -1,14 +1,19 @@
-"""The coverage tables for primaries (failure analysis, section 5), over every topology of up to three replicas."""
+"""The coverage tables (failure analysis, section 5), over every topology of up to three replicas."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
-from services.analysis.model import FindingKind, Limits
+from services.analysis.kinds import FindingKind
+from services.analysis.model import Limits
+from services.shared.topology.channel import ReplicationChannel
+from services.shared.topology.group import GroupMemberRole, GroupMemberState, GroupState
 from services.shared.topology.instance import Instance
+from services.shared.topology.key import InstanceKey
 from tests.unit.analysis.builders import State, a_primary, a_replica, verdict
 
 K = FindingKind
@@ -64,3 +69,97 @@ def test_coverage_tables_hold_for_every_topology(answers: bool, partial: bool, r
     for profiles in itertools.combinations_with_replacement(PROFILES, replica_count):
         found = verdict(subject, replicas_of(profiles), LIMITS)
         assert found is expected(profiles, answers=answers, partial=partial), profiles
+
+
+def expected_below(profiles: Sequence[Profile], *, answers: bool, partial: bool) -> FindingKind:
+    """Return what the table for neither primaries nor co-primaries says."""
+    states = [state for state, _, _ in profiles]
+    replicas = len(states)
+    valid = replicas - states.count(State.DEAD)
+    replicating, failing = states.count(State.REPLICATING), states.count(State.FAILING)
+    if answers:
+        if valid == 0 or replicating > 0:
+            return K.NO_PROBLEM
+        if replicas > 1 and failing == valid:
+            return K.ALL_INTERMEDIATE_REPLICAS_FAILING_TO_CONNECT_OR_DEAD
+        return K.ALL_INTERMEDIATE_REPLICAS_NOT_REPLICATING
+    if replicas == 0:
+        return K.NO_PROBLEM
+    if replicating == 0:
+        return _expected_dead_below(replicas, valid, failing)
+    if all(lags for _, lags, _ in profiles) and not all(delayed for _, _, delayed in profiles):
+        return K.UNREACHABLE_INTERMEDIATE_WITH_LAGGING_REPLICAS
+    return K.NO_PROBLEM if partial else K.UNREACHABLE_INTERMEDIATE
+
+
+def _expected_dead_below(replicas: int, valid: int, failing: int) -> FindingKind:
+    if valid == 0:
+        return K.DEAD_INTERMEDIATE_AND_REPLICAS
+    if valid < replicas:
+        return K.DEAD_INTERMEDIATE_AND_SOME_REPLICAS
+    if replicas > 1:
+        return K.DEAD_INTERMEDIATE
+    if failing:
+        return K.DEAD_INTERMEDIATE_WITH_SINGLE_REPLICA_FAILING_TO_CONNECT
+    return K.DEAD_INTERMEDIATE_WITH_SINGLE_REPLICA
+
+
+@pytest.mark.parametrize("replica_count", range(4))
+@pytest.mark.parametrize("partial", [False, True], ids=["whole", "half-way"])
+@pytest.mark.parametrize("answers", [False, True], ids=["silent", "answering"])
+def test_the_table_for_intermediates_holds_for_every_topology(answers: bool, partial: bool, replica_count: int) -> None:
+    source = ReplicationChannel(InstanceKey("top", 3306))
+    subject = replace(a_primary(answers=answers, partial=partial), channels=(source,), depth=2)
+    for profiles in itertools.combinations_with_replacement(PROFILES, replica_count):
+        found = verdict(subject, replicas_of(profiles), LIMITS)
+        assert found is expected_below(profiles, answers=answers, partial=partial), profiles
+
+
+def expected_beside(profiles: Sequence[Profile], *, answers: bool, partial: bool) -> FindingKind:
+    """Return what section 4.2 says of a co-primary, which leaves the rest to the table for intermediates."""
+    states = [state for state, _, _ in profiles]
+    replicas = len(states)
+    valid = replicas - states.count(State.DEAD)
+    replicating = states.count(State.REPLICATING)
+    if replicas and replicating == 0:
+        if answers:
+            return K.ALL_CO_PRIMARY_REPLICAS_NOT_REPLICATING
+        if valid:
+            return K.DEAD_CO_PRIMARY if valid == replicas else K.DEAD_CO_PRIMARY_AND_SOME_REPLICAS
+    if not answers and replicating and not partial:
+        return K.UNREACHABLE_CO_PRIMARY
+    return expected_below(profiles, answers=answers, partial=partial)
+
+
+@pytest.mark.parametrize("replica_count", range(4))
+@pytest.mark.parametrize("partial", [False, True], ids=["whole", "half-way"])
+@pytest.mark.parametrize("answers", [False, True], ids=["silent", "answering"])
+@pytest.mark.parametrize("own_word", [False, True], ids=["a-replica-says-so", "it-says-so"])
+def test_co_primaries_hold_for_every_topology(own_word: bool, answers: bool, partial: bool, replica_count: int) -> None:
+    source = ReplicationChannel(InstanceKey("other", 3306))
+    subject = replace(a_primary(answers=answers, partial=partial), channels=(source,), depth=2, co_primary=own_word)
+    for profiles in itertools.combinations_with_replacement(PROFILES, replica_count):
+        replicas = replicas_of(profiles)
+        if not own_word:
+            if not replicas:
+                continue
+            replicas = [replace(replicas[0], co_primary=True), *replicas[1:]]
+        found = verdict(subject, replicas, LIMITS)
+        assert found is expected_beside(profiles, answers=answers, partial=partial), profiles
+
+
+@pytest.mark.parametrize("state", GroupMemberState)
+@pytest.mark.parametrize("role", GroupMemberRole)
+@pytest.mark.parametrize("answers", [False, True], ids=["silent", "answering"])
+def test_group_members_have_one_code(answers: bool, role: GroupMemberRole, state: GroupMemberState) -> None:
+    subject = replace(a_primary(answers=answers), group=GroupState("g", state=state, role=role), depth=0)
+    for profiles in itertools.combinations_with_replacement(PROFILES, 2):
+        states = [each for each, _, _ in profiles]
+        if state is not GroupMemberState.OFFLINE:
+            dead = not answers and State.REPLICATING not in states
+            wanted = K.DEAD_GROUP_MEMBER_WITH_REPLICAS if dead else K.NO_PROBLEM
+        elif role is GroupMemberRole.PRIMARY:
+            wanted = expected(profiles, answers=answers, partial=False)
+        else:
+            wanted = expected_below(profiles, answers=answers, partial=False)
+        assert verdict(subject, replicas_of(profiles), LIMITS) is wanted, profiles

@@ -6,14 +6,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.analysis.analyst import Analyst
+from services.analysis.kinds import FindingKind
 from services.analysis.memory import Memory
-from services.analysis.model import FindingKind, Limits
+from services.analysis.model import Limits, TopologyDelta
 from services.analysis.rules import trace
-from services.shared.topology.instance import Instance, InstanceKey, Reading, SemiSync, ThreadState
+from services.shared.topology.channel import ReplicationChannel, ThreadState
+from services.shared.topology.group import GroupMemberRole, GroupMemberState, GroupState
+from services.shared.topology.instance import Instance
+from services.shared.topology.key import InstanceKey
+from services.shared.topology.reading import Reading
+from services.shared.topology.server import SemiSync
 from tests.unit.analysis.builders import (
     START,
     State,
@@ -22,6 +28,8 @@ from tests.unit.analysis.builders import (
     a_topology,
     at,
     circumstances,
+    failed_reading,
+    good_reading,
     verdict,
     with_channel,
 )
@@ -40,6 +48,30 @@ PRIMARIES = st.builds(
     a_primary, answers=st.booleans(), partial=st.booleans(), read_only=UNKNOWN_OR, semi_sync=SEMI_SYNC
 )
 SILENT_PRIMARIES = st.builds(a_primary, answers=st.just(False))
+ABOVE = ReplicationChannel(InstanceKey("top", 3306), io_state=ThreadState.CONNECTING, sql_state=ThreadState.ON)
+GROUPS = st.builds(
+    GroupState,
+    st.sampled_from(["", "g"]),
+    state=st.sampled_from(GroupMemberState),
+    role=st.sampled_from(GroupMemberRole),
+)
+SUBJECTS = st.builds(
+    lambda instance, channels, co_primary, depth, group, version, errno: replace(
+        instance,
+        channels=tuple(replace(channel, io_errno=errno) for channel in channels),
+        co_primary=co_primary,
+        depth=depth,
+        group=group,
+        version=version,
+    ),
+    PRIMARIES,
+    st.sampled_from([(), (ABOVE,)]),
+    st.booleans(),
+    st.sampled_from([None, 0, 1, 2]),
+    st.none() | GROUPS,
+    st.sampled_from(["", "8.4.1", "6.4-maxscale"]),
+    st.sampled_from([0, 2003]),
+)
 
 
 @st.composite
@@ -69,10 +101,12 @@ def forget(replica: Instance, what: str) -> Instance:
             return with_channel(replica, lag=None)
 
 
+READINGS = st.sampled_from([good_reading(3), failed_reading(3), failed_reading(3, partial=True), Reading()])
 FORGOTTEN = st.sampled_from(["reading", "threads", "lag"])
 
 
-@given(PRIMARIES, replica_lists())
+@settings(deadline=None)
+@given(SUBJECTS, replica_lists())
 def test_at_most_one_rule_decides_and_it_is_the_first_that_holds(subject: Instance, replicas: list[Instance]) -> None:
     rules = trace(circumstances(subject, replicas, LIMITS))
     deciding = [rule.kind for rule in rules if rule.decides]
@@ -80,7 +114,8 @@ def test_at_most_one_rule_decides_and_it_is_the_first_that_holds(subject: Instan
     assert verdict(subject, replicas, LIMITS) is (deciding or [K.NO_PROBLEM])[0]
 
 
-@given(PRIMARIES, replica_lists())
+@settings(deadline=None)
+@given(SUBJECTS, replica_lists())
 def test_counts_keep_their_bounds(subject: Instance, replicas: list[Instance]) -> None:
     counts = circumstances(subject, replicas, LIMITS).counts
     assert 0 <= counts.replicating <= counts.valid <= counts.replicas == len(replicas)
@@ -88,13 +123,15 @@ def test_counts_keep_their_bounds(subject: Instance, replicas: list[Instance]) -
     assert max(counts.lagging, counts.delayed, counts.downtimed) <= counts.replicas
 
 
+@settings(deadline=None)
 @given(PRIMARIES, replica_lists().flatmap(lambda replicas: st.tuples(st.just(replicas), st.permutations(replicas))))
 def test_order_of_replicas_does_not_matter(subject: Instance, orders: tuple[list[Instance], list[Instance]]) -> None:
     first, second = orders
     assert circumstances(subject, first, LIMITS) == circumstances(subject, second, LIMITS)
 
 
-@given(PRIMARIES, replica_lists(), st.randoms(use_true_random=False))
+@settings(deadline=None)
+@given(SUBJECTS, replica_lists(), st.randoms(use_true_random=False))
 def test_order_of_instances_in_a_snapshot_does_not_matter(
     subject: Instance, replicas: list[Instance], random: st.DataObject
 ) -> None:
@@ -111,7 +148,8 @@ def findings(instances: Sequence[Instance]) -> tuple[object, ...]:
     return analyst.findings()
 
 
-@given(PRIMARIES, replica_lists())
+@settings(deadline=None)
+@given(SUBJECTS, replica_lists())
 def test_an_unrelated_healthy_instance_changes_nothing(subject: Instance, replicas: list[Instance]) -> None:
     stranger = replace(a_primary(), key=InstanceKey("stranger", 3306), server_uuid="s", cluster_id="c9")
     follower = replace(a_replica(9, source=stranger.key), cluster_id="c9")
@@ -119,6 +157,7 @@ def test_an_unrelated_healthy_instance_changes_nothing(subject: Instance, replic
     assert findings(instances) == findings([*instances, stranger, follower])
 
 
+@settings(deadline=None)
 @given(PRIMARIES, replica_lists(), FORGOTTEN, st.data())
 def test_an_unknown_fact_of_a_replica_raises_no_count(
     subject: Instance, replicas: list[Instance], what: str, data: st.DataObject
@@ -131,6 +170,7 @@ def test_an_unknown_fact_of_a_replica_raises_no_count(
     assert after.lagging <= before.lagging
 
 
+@settings(deadline=None)
 @given(SILENT_PRIMARIES, replica_lists(), FORGOTTEN, st.data())
 def test_an_unknown_fact_of_a_replica_never_clears_a_silent_primary(
     subject: Instance, replicas: list[Instance], what: str, data: st.DataObject
@@ -143,11 +183,42 @@ def test_an_unknown_fact_of_a_replica_never_clears_a_silent_primary(
         assert after.name.startswith("DEAD")
 
 
+@settings(deadline=None)
+@given(replica_lists().filter(bool), FORGOTTEN, st.data())
+def test_an_unknown_fact_of_a_replica_never_clears_a_silent_intermediate(
+    replicas: list[Instance], what: str, data: st.DataObject
+) -> None:
+    subject = replace(a_primary(answers=False), channels=(ABOVE,), depth=2)
+    before = verdict(subject, replicas)
+    after = verdict(subject, _forget_one(replicas, what, data))
+    assert before is not K.NO_PROBLEM
+    assert after is not K.NO_PROBLEM
+    if before.name.startswith("DEAD"):
+        assert after.name.startswith("DEAD")
+
+
+@settings(deadline=None)
+@given(SUBJECTS, replica_lists(), st.data())
+def test_judging_everything_anew_finds_the_same(
+    subject: Instance, replicas: list[Instance], data: st.DataObject
+) -> None:
+    instances = [subject, *replicas]
+    analyst = Analyst(LIMITS)
+    analyst.take(a_topology(*instances), START)
+    for _ in range(data.draw(st.integers(0, 3))):
+        changed = replace(data.draw(st.sampled_from(instances)), reading=data.draw(READINGS))
+        analyst.take(TopologyDelta(changed_instances=(changed,)), START)
+        gone = data.draw(st.lists(st.sampled_from([each.key for each in instances]), max_size=1))
+        analyst.take(TopologyDelta(removed_instances=tuple(gone)), START)
+    assert analyst.differences(START) == ()
+
+
 def _forget_one(replicas: list[Instance], what: str, data: st.DataObject) -> list[Instance]:
     index = data.draw(st.integers(0, max(0, len(replicas) - 1)))
     return [forget(replica, what) if number == index else replica for number, replica in enumerate(replicas)]
 
 
+@settings(deadline=None)
 @given(replica_lists(), st.floats(0, 1000))
 def test_a_primary_a_healthy_replica_hears_from_is_never_dead(replicas: list[Instance], silence: float) -> None:
     memory = Memory()
@@ -158,6 +229,7 @@ def test_a_primary_a_healthy_replica_hears_from_is_never_dead(replicas: list[Ins
     assert found in {K.UNREACHABLE_PRIMARY, K.UNREACHABLE_PRIMARY_WITH_LAGGING_REPLICAS}
 
 
+@settings(deadline=None)
 @given(st.floats(0, 100), st.floats(0, 1), st.floats(0.01, 30))
 def test_silence_is_only_found_beyond_what_the_period_allows(silence: float, latency: float, period: float) -> None:
     memory = Memory()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 import pytest
 
-from services.analysis.circumstances import Circumstances, Role
-from services.analysis.model import FindingKind, Limits, ReplicaCounts
+from services.analysis.circumstances import Circumstances
+from services.analysis.counts import ReplicaCounts
+from services.analysis.kinds import FindingKind
+from services.analysis.model import Limits
 from services.analysis.rules import RULES, Rule, judge, trace
-from services.shared.topology.instance import SemiSync
+from services.shared.topology.server import SemiSync
 from tests.unit.analysis.builders import PRIMARY, State, a_primary, a_replica, circumstances
 
 K = FindingKind
@@ -34,13 +36,23 @@ def see(
     standstill: timedelta | None = None,
     read_only: bool = False,
     limits: Limits | None = None,
-    role: Role = Role.PRIMARY,
+    primary: bool = True,
+    co_primary: bool = False,
+    group: bool = False,
+    binlog_server: bool = False,
+    cannot_connect: bool = False,
+    depth: int | None = None,
 ) -> Circumstances:
     """Return circumstances; `counts` are replicas, valid, replicating."""
     replicas, valid, replicating = counts
     return Circumstances(
         instance=PRIMARY,
-        role=role,
+        primary=primary,
+        co_primary=co_primary,
+        group_member=group,
+        binlog_server=binlog_server,
+        cannot_reach_source=cannot_connect,
+        depth=depth,
         answers=answers,
         partial=partial,
         read_only=read_only,
@@ -51,7 +63,17 @@ def see(
     )
 
 
-# The order of the reference's table: section 4.1, rules 1 to 15.
+def replica(**changes: object) -> Circumstances:
+    """Return the circumstances of an instance that reads from another."""
+    return see(primary=False, **changes)  # type: ignore[arg-type]
+
+
+def co_primary(**changes: object) -> Circumstances:
+    """Return the circumstances of one of two primaries that read from each other."""
+    return replica(co_primary=True, **changes)
+
+
+# The order of the reference's table: section 4, rules 1 to 30 and G1.
 ORDER = (
     K.DEAD_PRIMARY_WITHOUT_REPLICAS,
     K.DEAD_PRIMARY,
@@ -68,6 +90,22 @@ ORDER = (
     K.PRIMARY_SINGLE_REPLICA_DEAD,
     K.ALL_PRIMARY_REPLICAS_NOT_REPLICATING,
     K.ALL_PRIMARY_REPLICAS_NOT_REPLICATING_OR_DEAD,
+    K.DEAD_CO_PRIMARY,
+    K.DEAD_CO_PRIMARY_AND_SOME_REPLICAS,
+    K.UNREACHABLE_CO_PRIMARY,
+    K.ALL_CO_PRIMARY_REPLICAS_NOT_REPLICATING,
+    K.DEAD_INTERMEDIATE_WITH_SINGLE_REPLICA_FAILING_TO_CONNECT,
+    K.DEAD_INTERMEDIATE_WITH_SINGLE_REPLICA,
+    K.DEAD_INTERMEDIATE,
+    K.DEAD_INTERMEDIATE_AND_SOME_REPLICAS,
+    K.DEAD_INTERMEDIATE_AND_REPLICAS,
+    K.UNREACHABLE_INTERMEDIATE_WITH_LAGGING_REPLICAS,
+    K.UNREACHABLE_INTERMEDIATE,
+    K.ALL_INTERMEDIATE_REPLICAS_FAILING_TO_CONNECT_OR_DEAD,
+    K.ALL_INTERMEDIATE_REPLICAS_NOT_REPLICATING,
+    K.BINLOG_SERVER_FAILING_TO_CONNECT_TO_PRIMARY,
+    K.FIRST_TIER_REPLICA_FAILING_TO_CONNECT_TO_PRIMARY,
+    K.DEAD_GROUP_MEMBER_WITH_REPLICAS,
 )
 
 # Which rule decides, by its number; 0 for none.
@@ -104,7 +142,49 @@ CASES = [
     pytest.param(0, see(semi_sync=CROWDED), id="too-many-semi-sync-is-opt-in"),
     pytest.param(0, see(read_only=True), id="read-only-is-opt-in"),
     pytest.param(0, see(answers=False, read_only=True, limits=WRITEABLE, partial=True), id="read-only-must-answer"),
-    pytest.param(0, see(role=Role.REPLICA, answers=False, counts=(2, 2, 0)), id="a-replica-is-not-judged-yet"),
+    pytest.param(16, co_primary(answers=False, counts=(1, 1, 0)), id="dead-co-primary"),
+    pytest.param(16, co_primary(answers=False, counts=(2, 2, 0), partial=True), id="dead-co-primary-half-way"),
+    pytest.param(17, co_primary(answers=False, counts=(3, 1, 0)), id="dead-co-primary-with-some-replicas"),
+    pytest.param(18, co_primary(answers=False, counts=(2, 2, 1)), id="unreachable-co-primary"),
+    pytest.param(18, co_primary(answers=False, counts=(2, 2, 1), lagging=2), id="unreachable-co-primary-all-lag"),
+    pytest.param(19, co_primary(counts=(1, 1, 0)), id="co-primary-replica-does-not-replicate"),
+    pytest.param(19, co_primary(counts=(2, 0, 0)), id="co-primary-replicas-dead"),
+    pytest.param(24, co_primary(answers=False, counts=(2, 0, 0)), id="dead-co-primary-and-replicas-falls-through"),
+    pytest.param(
+        25, co_primary(answers=False, partial=True, counts=(2, 2, 1), lagging=2), id="half-way-co-primary-all-lag"
+    ),
+    pytest.param(20, replica(answers=False, counts=(1, 1, 0), failing=1), id="dead-intermediate-single-failing"),
+    pytest.param(21, replica(answers=False, counts=(1, 1, 0)), id="dead-intermediate-single"),
+    pytest.param(22, replica(answers=False, counts=(2, 2, 0), failing=2), id="dead-intermediate"),
+    pytest.param(23, replica(answers=False, counts=(2, 1, 0)), id="dead-intermediate-with-some-replicas"),
+    pytest.param(24, replica(answers=False, counts=(1, 0, 0)), id="dead-intermediate-and-single-replica"),
+    pytest.param(24, replica(answers=False, counts=(2, 0, 0)), id="dead-intermediate-and-replicas"),
+    pytest.param(25, replica(answers=False, counts=(2, 2, 1), lagging=2), id="unreachable-intermediate-all-lag"),
+    pytest.param(26, replica(answers=False, counts=(2, 2, 1)), id="unreachable-intermediate"),
+    pytest.param(
+        26, replica(answers=False, counts=(2, 2, 1), lagging=2, delayed=2), id="unreachable-intermediate-delayed"
+    ),
+    pytest.param(27, replica(counts=(2, 2, 0), failing=2), id="intermediate-nobody-can-connect-to"),
+    pytest.param(27, replica(counts=(2, 1, 0), failing=1), id="intermediate-nobody-can-connect-to-or-dead"),
+    pytest.param(28, replica(counts=(2, 2, 0), failing=1), id="intermediate-nobody-replicates-from"),
+    pytest.param(28, replica(counts=(1, 1, 0), failing=1), id="intermediate-whose-only-replica-fails"),
+    pytest.param(
+        29, replica(binlog_server=True, cannot_connect=True, depth=1, counts=(0, 0, 0)), id="binlog-server-fails"
+    ),
+    pytest.param(30, replica(cannot_connect=True, depth=1, counts=(0, 0, 0)), id="first-tier-fails"),
+    pytest.param(30, replica(cannot_connect=True, depth=1, answers=False, counts=(0, 0, 0)), id="first-tier-dead"),
+    pytest.param(31, see(group=True, answers=False, counts=(2, 2, 0)), id="dead-group-primary"),
+    pytest.param(31, replica(group=True, answers=False, counts=(2, 0, 0)), id="dead-group-secondary"),
+    pytest.param(0, see(group=True, counts=(2, 2, 0)), id="group-member-answers"),
+    pytest.param(0, see(group=True, answers=False, counts=(2, 2, 1)), id="group-member-is-heard"),
+    pytest.param(0, see(group=True, answers=False, counts=(0, 0, 0)), id="group-member-nobody-reads-from"),
+    pytest.param(0, see(group=True, semi_sync=WAITING), id="group-members-have-no-other-code"),
+    pytest.param(0, replica(answers=False, counts=(0, 0, 0)), id="dead-leaf"),
+    pytest.param(0, replica(cannot_connect=True, depth=2, counts=(0, 0, 0)), id="second-tier-fails"),
+    pytest.param(0, replica(cannot_connect=True, counts=(0, 0, 0)), id="tier-not-known"),
+    pytest.param(0, replica(answers=False, partial=True, counts=(2, 2, 1), failing=1), id="half-way-intermediate"),
+    pytest.param(0, replica(counts=(2, 0, 0)), id="intermediate-with-dead-replicas"),
+    pytest.param(0, replica(read_only=True, limits=WRITEABLE), id="replicas-are-read-only"),
 ]
 
 
@@ -123,8 +203,8 @@ def test_rules_come_in_the_order_of_the_reference() -> None:
     assert tuple(rule.kind for rule in RULES) == ORDER
 
 
-def test_every_kind_but_no_problem_has_a_rule() -> None:
-    assert {rule.kind for rule in RULES} == set(K) - {K.NO_PROBLEM}
+def test_every_kind_but_two_has_a_rule() -> None:
+    assert {rule.kind for rule in RULES} == set(K) - {K.NO_PROBLEM, K.PRIMARY_WITHOUT_REPLICAS}
 
 
 KNOWN = [
@@ -167,6 +247,20 @@ SEMI_SYNC = [
         )
     ),
 ]
+ROLES: Sequence[dict[str, object]] = (
+    {},
+    {"primary": False},
+    {"primary": False, "cannot_connect": True, "depth": 1},
+    {"primary": False, "cannot_connect": True, "depth": 2},
+    {"primary": False, "cannot_connect": False, "depth": 1},
+    {"primary": False, "cannot_connect": True, "depth": 2, "binlog_server": True},
+    {"primary": False, "cannot_connect": False, "depth": 2, "binlog_server": True},
+    {"primary": False, "co_primary": True},
+    {"group": True},
+    {"primary": False, "group": True, "cannot_connect": True, "depth": 1},
+    {"primary": False, "group": True, "cannot_connect": True, "binlog_server": True},
+    {"primary": False, "group": True, "co_primary": True},
+)
 GRID = [
     see(
         answers=answers,
@@ -179,14 +273,14 @@ GRID = [
         standstill=standstill,
         read_only=read_only,
         limits=limits,
-        role=role,
+        **role,  # type: ignore[arg-type]
     )
     for (replicas, valid, replicating, failing), answers, partial, read_only, role in itertools.product(
-        COUNTS, (True, False), (True, False), (True, False), Role
+        COUNTS, (True, False), (True, False), (True, False), ROLES
     )
     for lagging in {0, replicas}
     for delayed in {0, replicas}
-    for semi_sync, standstill in SEMI_SYNC
+    for semi_sync, standstill in (SEMI_SYNC if role in ({}, {"primary": False}, {"group": True}) else SEMI_SYNC[:2])
     for limits in (Limits(), Limits(enforce_exact_semi_sync_replicas=True, recover_non_writeable_primary=True))
 ]
 # Each circumstance with the place of the rule that decides; one after the last where none does.
@@ -212,6 +306,20 @@ IMPLIED = {
     (14, "it answers"),
     (15, "it answers"),
     (15, "it has several replicas"),  # One alone cannot be some.
+    (17, "it has replicas"),  # Some of none there are not.
+    (18, "a replica answers"),
+    (18, "a replica replicates"),
+    (20, "every replica answers"),  # One that fails to connect answers, and does not replicate.
+    (20, "no replica replicates"),
+    *((number, "it is a replica") for number in range(20, 29)),  # Rules 1 to 15 took the primaries.
+    (25, "a replica replicates"),
+    (26, "a replica answers"),
+    (26, "a replica replicates"),
+    (27, "it answers"),  # Rules 20 to 24 took the silent ones nobody replicates from.
+    (27, "no replica replicates"),  # All that answer fail to connect.
+    (28, "it answers"),
+    (28, "it has replicas"),  # One answers.
+    (31, "it is a member of a replication group"),  # The others with these facts have other codes.
 }
 
 
@@ -256,7 +364,7 @@ def test_a_rule_moved_before_one_it_overlaps_with_changes_the_verdict() -> None:
 
 def test_trace_shows_every_rule_and_one_that_decides() -> None:
     rules = trace(see(answers=False, counts=(2, 2, 1), lagging=2))
-    assert [rule.number for rule in rules] == list(range(1, 16))
+    assert [rule.number for rule in rules] == list(range(1, 32))
     assert [rule.number for rule in rules if rule.decides] == [5]
     assert [rule.number for rule in rules if rule.holds] == [5, 6]
     for rule in rules:

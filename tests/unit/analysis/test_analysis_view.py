@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.analysis.model import TopologyDelta
 from services.analysis.view import TopologyView
-from services.shared.topology.instance import Instance, InstanceKey, ReplicationChannel, TopologySnapshot
+from services.shared.topology.channel import ReplicationChannel
+from services.shared.topology.instance import Instance
+from services.shared.topology.key import InstanceKey
+from services.shared.topology.snapshot import TopologySnapshot
 
 KEYS = [InstanceKey(f"db{number}", 3306) for number in range(4)]
 INSTANCES = st.builds(
@@ -25,6 +28,7 @@ DELTAS = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(DELTAS, max_size=8))
 def test_indexes_agree_with_the_instances(deltas: list[TopologyDelta]) -> None:
     view = TopologyView()

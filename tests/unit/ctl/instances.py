@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from services.shared.topology.instance import (
-    Flavor,
-    Instance,
-    InstanceKey,
-    Reading,
-    ReplicationChannel,
-    ThreadState,
-)
+from services.shared.topology.channel import ReplicationChannel, ThreadState
+from services.shared.topology.instance import Instance
+from services.shared.topology.key import InstanceKey
+from services.shared.topology.reading import Reading
+from services.shared.topology.server import Flavor
 
 NOW = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
 FRESH = Reading(last_attempted_check_time=NOW, last_checked_time=NOW, last_seen_time=NOW, last_check_valid=True)

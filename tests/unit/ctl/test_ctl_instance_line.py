@@ -9,16 +9,11 @@ import pytest
 
 from services.ctl.text import Mood, plain
 from services.ctl.views.instance import bracket, notes, status
-from services.shared.topology.instance import (
-    Downtime,
-    Flavor,
-    Instance,
-    Problem,
-    PromotionRule,
-    Reading,
-    SemiSync,
-    ThreadState,
-)
+from services.shared.topology.channel import ThreadState
+from services.shared.topology.instance import Instance, Problem
+from services.shared.topology.operators import Downtime, PromotionRule
+from services.shared.topology.reading import Reading
+from services.shared.topology.server import Flavor, SemiSync
 from tests.unit.ctl.instances import FRESH, NOW, channel, key, primary, replica
 
 FAILED = replace(FRESH, last_seen_time=NOW - timedelta(seconds=9), last_check_valid=False, error="timed out")

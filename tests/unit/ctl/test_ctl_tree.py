@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from services.ctl.text import plain
 from services.ctl.views.tree import topology_lines, tree_lines
-from services.shared.topology.instance import Cluster, Instance, InstanceKey, TopologySnapshot
+from services.shared.topology.instance import Instance
+from services.shared.topology.key import InstanceKey
+from services.shared.topology.snapshot import Cluster, TopologySnapshot
 from tests.unit.ctl.instances import channel, key, primary, replica
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from services.discovery.model import FailureKind, ProbeDepth, ProbeFailure, ProbeResult
-from services.shared.topology.instance import Flavor, Instance, InstanceKey, ReplicationChannel, ThreadState
+from services.discovery.model import ProbeDepth, ProbeFailure, ProbeResult
+from services.shared.topology.channel import ReplicationChannel, ThreadState
+from services.shared.topology.instance import Instance
+from services.shared.topology.key import InstanceKey
+from services.shared.topology.reading import FailureKind
+from services.shared.topology.server import Flavor
 
 START = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 REFUSED = ProbeFailure(FailureKind.UNREACHABLE, 111, "Connection refused")

@@ -8,7 +8,11 @@ import pytest
 from services.discovery.identity import mariadb_server_uuid
 from services.discovery.observe import ProbeRows, observe, reported_replicas, select_dynamic, select_static, switch
 from services.shared.mysql.dialect import Dialect
-from services.shared.topology.instance import BinlogPosition, Flavor, Instance, InstanceKey, PromotionRule, SemiSync
+from services.shared.topology.instance import Instance
+from services.shared.topology.key import InstanceKey
+from services.shared.topology.operators import PromotionRule
+from services.shared.topology.position import BinlogPosition
+from services.shared.topology.server import Flavor, SemiSync
 from tests.unit.discovery.fleets import at, key
 
 STATIC = {
@@ -67,6 +71,8 @@ def test_mariadb_gets_an_identity_and_has_no_super_read_only() -> None:
         pytest.param([{"Host": "", "Port": 3307}], [""], [], id="dump_thread_without_host"),
         pytest.param([{"Host": "b", "Port": 3307}], ["10.0.0.2:5555"], [("b", 3307)], id="nothing_to_guess"),
         pytest.param([{"Host": "a", "Port": 3306}], [], [], id="never_itself"),
+        pytest.param([{"Host": "B.", "Port": 3307}], [], [("b", 3307)], id="in_another_spelling"),
+        pytest.param([{"Host": "", "Port": 3307}], ["DB2:5555"], [("db2", 3307)], id="client_in_another_spelling"),
     ],
 )
 def test_replicas_are_found(rows: list[dict[str, Any]], threads: list[str], found: list[tuple[str, int]]) -> None:

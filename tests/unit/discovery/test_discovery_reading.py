@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from services.discovery.model import FailureKind, Limits, ProbeFailure
+from services.discovery.model import Limits, ProbeFailure
 from services.discovery.reading import after_failure, after_success, is_recent, is_valid, while_hanging
-from services.shared.topology.instance import Reading
+from services.shared.topology.reading import FailureKind, Reading
 from tests.unit.discovery.fleets import REFUSED, at
 
 LIMITS = Limits(poll=timedelta(seconds=5), grace=timedelta(seconds=1))

@@ -13,7 +13,12 @@ from services.discovery.feed import Feed, merged
 from services.discovery.identity import mariadb_server_uuid, new_cluster_id
 from services.discovery.model import Delta
 from services.shared.runtime.errors import RevisionCompacted
-from services.shared.topology.instance import BinlogPosition, Cluster, Instance, InstanceKey, Reading, ThreadState
+from services.shared.topology.channel import ThreadState
+from services.shared.topology.instance import Instance
+from services.shared.topology.key import InstanceKey
+from services.shared.topology.position import BinlogPosition
+from services.shared.topology.reading import Reading
+from services.shared.topology.snapshot import Cluster
 from tests.unit.discovery.fleets import at, instance, key, uuid
 
 

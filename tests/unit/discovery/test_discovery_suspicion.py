@@ -6,7 +6,9 @@ import pytest
 
 from services.discovery.model import ProbeFailure, ProbeResult
 from services.discovery.suspicion import SETTLED_WAIT_MS, Burst, suspects
-from services.shared.topology.instance import Instance, Reading, ThreadState
+from services.shared.topology.channel import ThreadState
+from services.shared.topology.instance import Instance
+from services.shared.topology.reading import Reading
 from tests.unit.discovery.fleets import REFUSED, TIMED_OUT, at, instance, key, result
 
 S = 1_000_000_000

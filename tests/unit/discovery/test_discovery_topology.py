@@ -10,7 +10,11 @@ from hypothesis import strategies as st
 from services.discovery.identity import new_cluster_id
 from services.discovery.model import Delta, DirectoryEntry, Limits, ProbeFailure, Remembered
 from services.discovery.topology import Topology
-from services.shared.topology.instance import Cluster, Flavor, Instance, InstanceKey, Problem, ThreadState
+from services.shared.topology.channel import ThreadState
+from services.shared.topology.instance import Instance, Problem
+from services.shared.topology.key import InstanceKey
+from services.shared.topology.server import Flavor
+from services.shared.topology.snapshot import Cluster
 from tests.unit.discovery.fleets import REFUSED, at, instance, key, result, uuid
 
 LIMITS = Limits(poll=timedelta(seconds=5), grace=timedelta(seconds=1), lag=timedelta(seconds=10))

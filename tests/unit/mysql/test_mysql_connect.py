@@ -23,7 +23,7 @@ from services.shared.mysql.connect import (
     StatementFailed,
     tls_context,
 )
-from services.shared.topology.instance import InstanceKey
+from services.shared.topology.key import InstanceKey
 
 SETTINGS = ConnectionSettings("user", "se-cret", connect_timeout=timedelta(milliseconds=200))
 

@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 
 from services.shared.mysql.dialect import ChannelConfig, Dialect, flavor_of, literal, parse_version
-from services.shared.topology.instance import Flavor, InstanceKey
+from services.shared.topology.key import InstanceKey
+from services.shared.topology.server import Flavor
 
 MYSQL_8_0_20 = Dialect.for_server(Flavor.MYSQL, "8.0.20")
 MYSQL_8_0_36 = Dialect.for_server(Flavor.MYSQL, "8.0.36-28")

@@ -13,7 +13,7 @@ from services.shared.mysql.gtid import (
     MysqlGtidSet,
     parse_gtid_set,
 )
-from services.shared.topology.instance import Flavor
+from services.shared.topology.server import Flavor
 
 A = "3e11fa47-71ca-11e1-9e33-c80aa9429562"
 B = "4350f323-7565-4e59-8763-4b1b83a0ce0e"

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from services.shared.mysql.replication_status import SignsOfLife, channels_from_rows, with_heartbeats
-from services.shared.topology.instance import BinlogPosition, InstanceKey, ThreadState
+from services.shared.topology.channel import ThreadState
+from services.shared.topology.key import InstanceKey
+from services.shared.topology.position import BinlogPosition
 
 SOURCE_UUID = "3e11fa47-71ca-11e1-9e33-c80aa9429562"
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -95,6 +97,11 @@ def test_channel_is_read_in_every_wording(row: dict[str, Any]) -> None:
     assert channel.read_position == BinlogPosition("binlog.000002", 1537)
     assert channel.executed_position == BinlogPosition("binlog.000002", 1400)
     assert channel.tls
+
+
+def test_source_in_another_spelling_is_the_same_instance() -> None:
+    (channel,) = channels_from_rows([{**MYSQL_8_4, "Source_Host": "DB1."}])
+    assert channel.source == InstanceKey("db1", 3307)
 
 
 def test_mysql_channel_has_uuid_and_received_gtids() -> None:

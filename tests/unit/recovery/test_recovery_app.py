@@ -24,7 +24,8 @@ from services.recovery.model import (
     Verdict,
 )
 from services.shared.runtime.errors import ClusterUnknown, InstanceUnknown, NoLeader, NotLeader
-from services.shared.topology.instance import ThreadState
+from services.shared.topology.channel import ThreadState
+from services.shared.topology.operators import PromotionRule
 from tests.support.eventually import eventually
 from tests.support.recovery.fakes import RealClock
 from tests.support.recovery.fleet import FakeFleet
@@ -86,13 +87,13 @@ async def test_nothing_is_done_before_all_streams_were_heard() -> None:
 
 
 async def test_finding_without_a_candidate_is_blocked_and_not_registered() -> None:
-    fleet = FakeFleet(primary(), replica("a", log_bin=False))
+    fleet = FakeFleet(primary(), replica("a", promotion_rule=PromotionRule.MUST_NOT))
     async with running(Node(fleet)) as node:
         node.find()
         await quiet(node)
         blocked = node.app.blocked("")
         assert [each.blocker for each in blocked] == [Blocker.NO_PROMOTION_CANDIDATE]
-        assert "its binary log is off" in blocked[0].reason
+        assert "its promotion rule is MUST_NOT" in blocked[0].reason
         assert node.journal.records == {}
 
 
@@ -187,13 +188,13 @@ async def test_request_is_refused_by_a_node_that_does_not_lead() -> None:
 
 
 async def test_request_needs_an_actionable_finding_and_a_candidate() -> None:
-    node = Node(FakeFleet(primary(), replica("a", log_bin=False)))
+    node = Node(FakeFleet(primary(), replica("a", promotion_rule=PromotionRule.MUST_NOT)))
     with pytest.raises(NoActionableFinding):
         await node.app.start(P, "", None, "me")
     node.world.change_findings((FINDING,), (), first=False)
     with pytest.raises(NoPromotionCandidate) as refusal:
         await node.app.start(P, "", None, "me")
-    assert refusal.value.refusals == {"a:3306": "its binary log is off"}
+    assert refusal.value.refusals == {"a:3306": "its promotion rule is MUST_NOT"}
 
 
 async def test_repeated_request_returns_the_recovery_it_started_first() -> None:

@@ -20,8 +20,9 @@ from services.recovery.convert import (
 from services.recovery.machine import RecoveryMachine
 from services.recovery.model import Recovery, RecoveryKind, StepState
 from services.recovery.planner import plan_failover
+from services.recovery.situation import Situation
 from services.shared.runtime.errors import InvalidField
-from services.shared.topology.instance import TopologySnapshot
+from services.shared.topology.snapshot import TopologySnapshot
 from tests.support.recovery.fleet import FakeFleet
 from tests.support.recovery.topologies import CLUSTER, NOW, P, key, primary, replica, snapshot, uuid
 
@@ -70,7 +71,7 @@ def test_recovery_survives_the_journal_unchanged(refuse: bool) -> None:
 
 
 def test_every_state_of_a_step_has_a_phase_in_the_journal() -> None:
-    steps = plan_failover(snapshot(primary(), replica("a")), P, NOW).steps
+    steps = plan_failover(Situation(snapshot(primary(), replica("a")), P, NOW)).steps
     for state in StepState:
         if state is not StepState.PLANNED:
             assert step_record_to_proto(replace(steps[0], state=state)).phase != 0
@@ -93,5 +94,5 @@ def test_timeouts_are_refused_out_of_range() -> None:
 
 
 def test_empty_snapshot_plans_nothing() -> None:
-    plan = plan_failover(TopologySnapshot(), P, NOW)
+    plan = plan_failover(Situation(TopologySnapshot(), P, NOW))
     assert (plan.chosen, plan.steps, plan.candidates) == (None, (), ())

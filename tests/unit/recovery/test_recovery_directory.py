@@ -9,7 +9,8 @@ import pytest
 
 from services.recovery.directory import found_primaries, returned_primaries, why_superseded
 from services.recovery.model import Finding, FormerPrimary, Primary
-from services.shared.topology.instance import Instance, ThreadState
+from services.shared.topology.channel import ThreadState
+from services.shared.topology.instance import Instance
 from tests.support.recovery.topologies import CLUSTER, READ, UNREADABLE, P, key, primary, replica, snapshot, uuid
 
 HEALTHY = primary(reading=READ)

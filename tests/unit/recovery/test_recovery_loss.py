@@ -10,8 +10,10 @@ import pytest
 
 from services.recovery.model import LossState
 from services.recovery.planner import plan_failover
+from services.recovery.situation import Situation
 from services.shared.mysql.gtid import MysqlGtidSet
-from services.shared.topology.instance import Instance, SemiSync
+from services.shared.topology.instance import Instance
+from services.shared.topology.server import SemiSync
 from tests.support.recovery.topologies import (
     ACKER,
     NOW,
@@ -30,7 +32,7 @@ from tests.support.recovery.topologies import (
 
 def loss(failed: Instance, *replicas: Instance, fenced: str | None = None) -> Any:
     read = None if fenced is None else MysqlGtidSet.parse(fenced)
-    return plan_failover(snapshot(failed, *replicas), P, NOW, fenced=read).loss
+    return plan_failover(Situation(snapshot(failed, *replicas), P, NOW, fenced=read)).loss
 
 
 def test_asynchronous_replication_leaves_the_loss_unknown_even_when_nothing_seems_missing() -> None:

@@ -13,6 +13,7 @@ import pytest
 from services.recovery.machine import RecoveryMachine
 from services.recovery.model import LossState, Recovery, RecoveryKind, RecoveryState, StepKind, StepState
 from services.recovery.turn import HOLDS, Command, StepResult, Turn
+from services.shared.topology.operators import PromotionRule
 from tests.support.recovery.fleet import FakeFleet
 from tests.support.recovery.topologies import CLUSTER, NOW, P, gtids, key, primary, replica, uuid
 
@@ -173,11 +174,10 @@ def test_replica_that_does_not_answer_the_freeze_is_lost_with_the_reason() -> No
 
 
 def test_nobody_to_promote_ends_without_a_change_of_roles() -> None:
-    fleet = FakeFleet(primary(), replica("a", log_bin=False))
+    fleet = FakeFleet(primary(), replica("a", promotion_rule=PromotionRule.MUST_NOT))
     finished = run(fleet)
     assert finished.state is RecoveryState.FAILED
-    assert "log_bin" not in finished.error
-    assert "its binary log is off" in finished.error
+    assert "its promotion rule is MUST_NOT" in finished.error
     assert fleet.writable() == []
 
 

@@ -9,10 +9,14 @@ from typing import Any
 
 import pytest
 
-from services.recovery.model import Refusal, StepKind, Verdict
+from services.recovery.model import PlanRefusal, Refusal, StepKind, Verdict
 from services.recovery.planner import plan_failover
+from services.recovery.situation import Situation
 from services.recovery.statements import make_read_only
-from services.shared.topology.instance import Instance, PromotionRule, ReplicationChannel, SemiSync, ThreadState
+from services.shared.topology.channel import ReplicationChannel, ThreadState
+from services.shared.topology.instance import Instance
+from services.shared.topology.operators import PromotionRule
+from services.shared.topology.server import SemiSync
 from tests.support.recovery.topologies import (
     NOW,
     UNREADABLE,
@@ -30,7 +34,7 @@ from tests.support.recovery.topologies import (
 
 
 def plan(*replicas: Instance, failed: Instance | None = None) -> Any:
-    return plan_failover(snapshot(failed or primary(), *replicas), P, NOW)
+    return plan_failover(Situation(snapshot(failed or primary(), *replicas), P, NOW))
 
 
 ORDER = [
@@ -49,10 +53,10 @@ ORDER = [
         {"version": "8.0.40", "data_center": "west"}, {"version": "8.4.3"}, "a", id="version before data centre"
     ),
     pytest.param(
-        {"data_center": "west", "promotion_rule": PromotionRule.PREFER}, {}, "b", id="data centre before promotion rule"
+        {"data_center": "west", "promotion_rule": PromotionRule.PREFER}, {}, "a", id="preferred one replaces the first"
     ),
     pytest.param(
-        {"received": 99, "promotion_rule": PromotionRule.MUST}, {"received": 100}, "b", id="position before any rule"
+        {"received": 99, "promotion_rule": PromotionRule.MUST}, {"received": 100}, "a", id="preferred one catches up"
     ),
 ]
 
@@ -104,9 +108,10 @@ def test_stopped_applier_without_error_may_be_promoted() -> None:
     assert planned.chosen == key("a")
 
 
-def test_nobody_is_promoted_when_all_are_refused() -> None:
-    planned = plan(replica("a", log_bin=False), replica("b", reading=UNREADABLE))
+def test_nobody_is_promoted_when_all_are_banned_or_broken() -> None:
+    planned = plan(replica("a", promotion_rule=PromotionRule.MUST_NOT), replica("b", reading=UNREADABLE))
     assert planned.chosen is None
+    assert planned.refusal is PlanRefusal.NO_PROMOTION_CANDIDATE
     assert planned.steps == ()
     assert all(each.verdict is Verdict.REFUSED for each in planned.candidates)
 

@@ -1,0 +1,236 @@
+"""A topology with everything that steers its analysis, as a file says it: no service, no server, no clock.
+
+The file is a `TopologySnapshot` in protobuf JSON with two more members: `settings` (`AnalysisSettings`) and `memory`
+(`AnalysisMemory`). What discovery derives from other values need not be written: whether the last check of an instance
+is valid, how deep it is in its tree, and whether it is a co-primary. Where one of these is written it holds as written.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from google.protobuf import duration_pb2
+from primacy.analysis.v1 import analysis_pb2 as pb
+
+from services.analysis.model import InstanceMemory, Limits
+from services.analysis.standing import live_sources
+from services.shared.topology.convert.key import key_from_proto
+from services.shared.topology.convert.times import duration_from_proto, time_from_proto
+from services.shared.topology.instance import Instance
+from services.shared.topology.key import InstanceKey
+from services.shared.topology.position import BinlogPosition
+from services.shared.topology.reading import Reading
+from services.shared.topology.snapshot import TopologySnapshot
+from services.shared.topology.snapshot_file import SnapshotFile, read_snapshot
+
+_MEMBERS: Final = {"settings": pb.AnalysisSettings, "memory": pb.AnalysisMemory}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What a file says.
+
+    Attributes:
+        now: When it is; None when neither the snapshot nor any reading has a time.
+    """
+
+    snapshot: TopologySnapshot
+    limits: Limits
+    memories: tuple[InstanceMemory, ...]
+    now: datetime | None
+
+
+def read_case(text: str) -> Case:
+    """Read the text of a file.
+
+    Raises:
+        SnapshotFileError: It is not such a file; says which field in which line.
+    """
+    file = read_snapshot(text, _MEMBERS)
+    settings = file.more.get("settings", pb.AnalysisSettings())
+    memory = file.more.get("memory", pb.AnalysisMemory())
+    assert isinstance(settings, pb.AnalysisSettings)
+    assert isinstance(memory, pb.AnalysisMemory)
+    snapshot = _complete(file.snapshot, _written(text), _Window.of(settings))
+    return Case(snapshot, _limits(settings, file), tuple(_memories(memory, file)), _now(snapshot))
+
+
+def _now(snapshot: TopologySnapshot) -> datetime | None:
+    if snapshot.snapshot_time is not None:
+        return snapshot.snapshot_time
+    readings = (instance.reading for instance in snapshot.instances.values())
+    times = (time for reading in readings for time in (reading.last_checked_time, reading.last_attempted_check_time))
+    return max((time for time in times if time is not None), default=None)
+
+
+def _limits(settings: pb.AnalysisSettings, file: SnapshotFile) -> Limits:
+    filters = "recovery_ignore_hostname_filters"
+    for number, pattern in enumerate(settings.recovery_ignore_hostname_filters):
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise file.error(
+                ("settings", filters, number), f"{pattern!r} is not a regular expression: {error}"
+            ) from None
+    locked = settings.reasonable_locked_semi_sync
+    return Limits(
+        lag=_duration(settings, "reasonable_replication_lag", Limits().lag),
+        locked_semi_sync=duration_from_proto(locked) if settings.HasField("reasonable_locked_semi_sync") else None,
+        enforce_exact_semi_sync_replicas=settings.enforce_exact_semi_sync_replicas,
+        recover_non_writeable_primary=settings.recover_non_writeable_primary,
+        reduce=settings.reduce_analysis_count if settings.HasField("reduce_analysis_count") else True,
+        ignored_hosts=tuple(settings.recovery_ignore_hostname_filters),
+    )
+
+
+def _duration(settings: pb.AnalysisSettings, name: str, default: timedelta) -> timedelta:
+    value: duration_pb2.Duration = getattr(settings, name)
+    return duration_from_proto(value) if settings.HasField(name) else default  # type: ignore[arg-type]
+
+
+def _memories(memory: pb.AnalysisMemory, file: SnapshotFile) -> Iterator[InstanceMemory]:
+    for number, each in enumerate(memory.instances):
+        key = key_from_proto(each.instance)
+        instance = file.snapshot.instances.get(key)
+        if instance is None:
+            raise file.error(("memory", "instances", number, "instance"), f"{key} is not among the instances")
+        position = BinlogPosition(each.suspected_position.file, each.suspected_position.position)
+        yield InstanceMemory(
+            key,
+            position if each.HasField("suspected_position") else instance.binlog_position,
+            time_from_proto(each.suspect_time) if each.HasField("suspect_time") else None,
+            time_from_proto(each.restart_time) if each.HasField("restart_time") else None,
+            pseudo_gtid=each.pseudo_gtid,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """How long after a good reading a hanging one leaves an instance valid."""
+
+    length: timedelta
+
+    @classmethod
+    def of(cls, settings: pb.AnalysisSettings) -> _Window:
+        poll = _duration(settings, "instance_poll", timedelta(seconds=5))
+        return cls(poll + _duration(settings, "reasonable_instance_check", timedelta(seconds=1)))
+
+    def holds(self, reading: Reading) -> bool:
+        """Return whether the analysed instance counts as valid (section 2 of the failure analysis)."""
+        attempted, seen = reading.last_attempted_check_time, reading.last_seen_time
+        return reading.succeeded and seen is not None and (attempted is None or attempted <= seen + self.length)
+
+
+def _written(text: str) -> Mapping[InstanceKey, Mapping[str, Any]]:
+    """Return the instances of a valid file as they are written, names as in the proto, by endpoint."""
+    whole = _as_in_proto(json.loads(text))
+    instances = whole.get("instances") or []
+    return {InstanceKey(each["endpoint"]["host"], each["endpoint"].get("port") or 3306): each for each in instances}
+
+
+def _as_in_proto(value: Any) -> Any:
+    match value:
+        case dict():
+            return {
+                re.sub("[A-Z]", lambda capital: f"_{capital[0].lower()}", name): _as_in_proto(each)
+                for name, each in value.items()
+                if each is not None
+            }
+        case list():
+            return [_as_in_proto(each) for each in value]
+        case _:
+            return value
+
+
+def _complete(
+    snapshot: TopologySnapshot, written: Mapping[InstanceKey, Mapping[str, Any]], window: _Window
+) -> TopologySnapshot:
+    """Fill in what the file leaves to be derived."""
+    instances = {key: _with_sources_as_written(instance, written[key]) for key, instance in snapshot.instances.items()}
+    pairs = {key: _reads_from_its_replica(instance, instances) for key, instance in instances.items()}
+    depths = _Depths(instances, snapshot)
+    completed = {}
+    for key, instance in instances.items():
+        told = written[key]
+        reading = instance.reading
+        if "last_check_valid" not in told.get("reading", {}):
+            reading = replace(reading, last_check_valid=window.holds(reading))
+        completed[key] = replace(
+            instance,
+            reading=reading,
+            co_primary=instance.co_primary if "co_primary" in told else pairs[key],
+            depth=instance.depth if "depth" in told else depths.of(key),
+        )
+    return replace(snapshot, instances=completed)
+
+
+def _with_sources_as_written(instance: Instance, told: Mapping[str, Any]) -> Instance:
+    """Undo the default port of sources: port 0 is how a channel names no source."""
+    channels = tuple(
+        replace(channel, source=InstanceKey(channel.source.host, 0)) if _has_port_zero(each) else channel
+        for channel, each in zip(instance.channels, told.get("channels", []), strict=True)
+    )
+    return replace(instance, channels=channels)
+
+
+def _has_port_zero(channel: Mapping[str, Any]) -> bool:
+    return str(channel.get("source", {}).get("port", "")) == "0"
+
+
+def _reads_from_its_replica(instance: Instance, instances: Mapping[InstanceKey, Instance]) -> bool:
+    return any(
+        instance.key in live_sources(instances[source]) for source in live_sources(instance) if source in instances
+    )
+
+
+class _Depths:
+    """How deep instances are: 0 for a primary, else the depth of the first source + 1; unknown in a ring of three."""
+
+    def __init__(self, instances: Mapping[InstanceKey, Instance], snapshot: TopologySnapshot) -> None:
+        self._instances = instances
+        self._named = {cluster.primary for cluster in snapshot.clusters.values()}
+        self._named_as = {cluster.alias for cluster in snapshot.clusters.values()}
+        self._known: dict[InstanceKey, int | None] = {}
+
+    def of(self, key: InstanceKey) -> int | None:
+        """Return the depth of an instance; None when it leads to an unknown source."""
+        way: list[InstanceKey] = []
+        depth: int | None = None
+        at: InstanceKey | None = key
+        while at is not None and at not in self._known and at not in way:
+            way.append(at)
+            at = self._source(at)
+            depth = -1 if at is None else None
+        if at is not None:
+            depth = self._known.get(at)
+        for each in reversed(way):
+            depth = None if depth is None else depth + 1
+            self._known[each] = depth
+        return self._known[key]
+
+    def _source(self, key: InstanceKey) -> InstanceKey | None:
+        """Return whom an instance reads from, as far as depth is concerned; None for a top."""
+        instance = self._instances.get(key)
+        if instance is None:
+            return key  # Leads nowhere: a way that repeats itself has no depth.
+        sources = live_sources(instance)
+        if not sources:
+            return None
+        other = self._instances.get(sources[0])
+        if other is not None and key in live_sources(other) and self._is_top(instance, other):
+            return None
+        return sources[0]
+
+    def _is_top(self, one: Instance, other: Instance) -> bool:
+        """Return whether `one` of two co-primaries is the one their cluster is named after."""
+
+        def rank(instance: Instance) -> tuple[bool, bool, bool, InstanceKey]:
+            named = instance.key in self._named
+            return (not named, str(instance.key) not in self._named_as, instance.read_only is not False, instance.key)
+
+        return rank(one) < rank(other)

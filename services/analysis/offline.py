@@ -1,0 +1,122 @@
+"""`python -m services.analysis.offline FILE`: what the rules say of a topology in a file; asks no service, no server.
+
+Prints one line for each finding, in list order; with `--output json` one object a line:
+
+    {"instance": "db0:3306", "code": "DEAD_PRIMARY", "orchestrator_code": "DeadMaster", "actionable": true,
+     "structure_warnings": ["NoLoggingReplicasStructureWarning"], "description": "…", …}
+
+Findings of instances in downtime are left out, as the downtime asks, unless `--downtimed` is given; so are those about
+replicas all of which are in downtime. An instance in which nothing is wrong has no line, unless `--healthy` is given.
+
+Exit codes: 0 the file was judged, whatever was found; 2 bad arguments, or the file is not a topology: standard error
+says which field in which line, and nothing was written to standard output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from services.analysis.analyst import Analyst
+from services.analysis.case import Case, read_case
+from services.analysis.kinds import FindingKind
+from services.analysis.model import Finding
+from services.shared.runtime.clock import utc_now
+from services.shared.topology.snapshot_file import SnapshotFileError
+
+EXIT_USAGE: Final = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Judge one file and return the exit code."""
+    given = _parser().parse_args(arguments)
+    try:
+        case = read_case(_read(given.file))
+    except (OSError, UnicodeDecodeError, SnapshotFileError) as error:
+        problem = error.strerror if isinstance(error, OSError) and error.strerror else error
+        sys.stderr.write(f"analyze: {given.file}: {problem}\n")
+        return EXIT_USAGE
+    found = judge_case(case, downtimed=given.downtimed, healthy=given.healthy)
+    as_line = _as_json if given.output == "json" else _as_text
+    sys.stdout.write("".join(f"{as_line(finding)}\n" for finding in found))
+    return 0
+
+
+def judge_case(case: Case, *, downtimed: bool = False, healthy: bool = False) -> list[Finding]:
+    """Return what is found, in list order.
+
+    Args:
+        case: The topology and what steers its analysis.
+        downtimed: Also findings that downtime tells to leave alone.
+        healthy: Also instances that are analysed and in which nothing is wrong.
+    """
+    now = case.now or utc_now()
+    analyst = Analyst(case.limits)
+    analyst.take(case.snapshot, now)
+    analyst.take_over(case.memories, now)
+    found = analyst.findings()
+    if healthy:
+        found = (*found, *analyst.healthy(now))
+    shown = (finding for finding in found if downtimed or not finding.skippable)
+    return sorted(shown, key=lambda finding: finding.place)
+
+
+def _read(name: str) -> str:
+    return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m services.analysis.offline", description="Judge a topology in a file."
+    )
+    parser.add_argument("file", metavar="FILE", help="TopologySnapshot in protobuf JSON; - for standard input")
+    parser.add_argument("--output", choices=("text", "json"), default="text")
+    parser.add_argument("--downtimed", action="store_true", help="also what downtime tells to leave alone")
+    parser.add_argument("--healthy", action="store_true", help="also instances in which nothing is wrong")
+    return parser
+
+
+def _as_text(finding: Finding) -> str:
+    words = (
+        [finding.kind.orchestrator_code] if finding.kind is not FindingKind.NO_PROBLEM or not finding.warnings else []
+    )
+    summary = ", ".join([*words, *(warning.orchestrator_name for warning in finding.warnings)])
+    marks = " [in downtime]" if finding.skippable else ""
+    return f"{finding.instance} (cluster {_cluster(finding)}): {summary}{marks}\n  {finding.description}"
+
+
+def _cluster(finding: Finding) -> str:
+    return finding.cluster_alias or finding.cluster_id or str(finding.instance)
+
+
+def _as_json(finding: Finding) -> str:
+    recovery = finding.kind.consequence.recovery
+    told: dict[str, Any] = {
+        "instance": str(finding.instance),
+        "code": finding.kind.name,
+        "orchestrator_code": finding.kind.orchestrator_code,
+        "actionable": finding.actionable,
+        "structure_warnings": [warning.orchestrator_name for warning in finding.warnings],
+        "description": finding.description,
+        "cluster_id": finding.cluster_id,
+        "cluster_alias": finding.cluster_alias,
+        "instance_type": finding.instance_type.value,
+        "recovery": recovery.name if recovery is not None else "",
+        "registered": finding.kind.consequence.registered,
+        "emergencies": [each.name for each in finding.kind.consequence.emergency],
+        "downtimed": finding.downtimed,
+        "replicas_downtimed": finding.replicas_downtimed,
+        "graced": finding.graced,
+        "counts": asdict(finding.counts),
+        "replicas": [str(key) for key in finding.replicas],
+    }
+    return json.dumps(told, ensure_ascii=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

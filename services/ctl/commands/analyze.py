@@ -1,0 +1,41 @@
+"""`primacy analyze`: what the rules say of a topology in a file.
+
+The work is done by `python -m services.analysis.offline`, whose rules they are: the command line only starts it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Annotated, Final
+
+import typer
+
+from services.ctl.failure import Exit
+from services.ctl.session import Output, OutputOption
+
+_OFFLINE: Final = (sys.executable, "-m", "services.analysis.offline")
+_EXITS: Final = {0: Exit.OK, 2: Exit.USAGE}
+
+
+def analyze(
+    snapshot: Annotated[
+        str, typer.Option(metavar="FILE", help="As `primacy topology --output json` writes it; - for standard input.")
+    ],
+    downtimed: Annotated[
+        bool, typer.Option("--downtimed", help="Also show what downtime tells to leave alone.")
+    ] = False,
+    healthy: Annotated[bool, typer.Option("--healthy", help="Also show instances in which nothing is wrong.")] = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Judge a topology in a file; asks no node.
+
+    The rules are those of the running service. The file may also have `settings` that steer the rules (such as
+    {"recover_non_writeable_primary": true}) and `memory`, what earlier readings showed: see AnalysisSettings and
+    AnalysisMemory in analysis.proto. Code 0 whatever was found; 2 when the file is malformed.
+    """
+    flags = [*(["--downtimed"] if downtimed else []), *(["--healthy"] if healthy else [])]
+    done = subprocess.run((*_OFFLINE, "--output", output.value, *flags, "--", snapshot), check=False)  # noqa: S603  Our own program, no shell.
+    code = _EXITS.get(done.returncode, Exit.INTERNAL)
+    if code is not Exit.OK:
+        raise typer.Exit(int(code))
