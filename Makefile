@@ -80,8 +80,8 @@ demo: setup lab ## Kill a primary and watch the suite promote a replica
 demo-picture: setup lab ## The same, drawn into docs/demo.svg
 	@$(PYTHON) -m demo --svg docs/demo.svg
 
-bench: setup lab ## Measure: make bench NAME=failover|idle|consensus [RUNS=10] [MODE=kill|stop|leader]
-	@test -n "$(NAME)" || { echo "NAME=failover, idle or consensus" >&2; exit 2; }
+bench: setup lab ## Measure: make bench NAME=failover|idle|consensus|analysis [RUNS=10] [MODE=kill|stop|leader]
+	@test -n "$(NAME)" || { echo "NAME=failover, idle, consensus or analysis" >&2; exit 2; }
 	@RUNS=$(RUNS) MODE=$(MODE) $(PYTHON) -m benchmarks.$(NAME)
 
 simulate: setup ## Simulate whole Raft groups: make simulate SEEDS=1000 [FROM=0] [SUITE=full|bare|drift]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
+from services.analysis.advice import Advice, advise
 from services.analysis.changelog import Changelog
 from services.analysis.circumstances import circumstances_of, is_analysed, newest_evidence
 from services.analysis.description import describe
@@ -30,7 +31,7 @@ from services.analysis.rules import judge, trace, trace_warnings, warn
 from services.analysis.view import TopologyView
 from services.shared.topology.instance import Instance
 from services.shared.topology.key import InstanceKey
-from services.shared.topology.snapshot import TopologySnapshot
+from services.shared.topology.snapshot import Cluster, TopologySnapshot
 
 TopologyEvent = TopologySnapshot | TopologyDelta | Progress
 
@@ -139,6 +140,18 @@ class Analyst:
             if verdict.clean and not closed_gates(verdict, Effect.OMITS):
                 found.append(self._render(instance, verdict, now))
         return tuple(found)
+
+    def advice(self, cluster_ids: Iterable[str] | None = None) -> tuple[Advice, ...]:
+        """Return what is weak beyond the tables, in all clusters or in some; by cluster, in the order of checks."""
+        chosen = sorted(self._view.clusters if cluster_ids is None else cluster_ids)
+        return tuple(
+            advice
+            for cluster_id in chosen
+            for advice in advise(
+                self._view.clusters.get(cluster_id) or Cluster(cluster_id, cluster_id),
+                [self._view.instances[key] for key in self._view.members(cluster_id)],
+            )
+        )
 
     def verdict(self, key: InstanceKey, now: datetime) -> Verdict | None:
         """Return what the tables say of an instance, told or not; None when it is not known, or not analysed."""

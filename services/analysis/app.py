@@ -9,8 +9,10 @@ from contextlib import aclosing, suppress
 from datetime import timedelta
 from typing import Final, NoReturn
 
+from services.analysis.advice import Advice
 from services.analysis.analyst import Analyst
 from services.analysis.changelog import Change
+from services.analysis.emergency import Emergencies
 from services.analysis.model import Explanation, Finding, FindingChanges, Limits
 from services.analysis.ports import Clock, Health, TopologySource
 from services.shared.runtime.errors import ClusterUnknown, DependencyUnavailable, InstanceUnknown, InvalidField
@@ -25,6 +27,9 @@ ChangePage = tuple[Sequence[Change], str]
 FIRST_PAUSE_S: Final = 0.05
 LONGEST_PAUSE_S: Final = 1.0
 PROGRESS_PERIOD_S: Final = 1.0
+READ_AGAIN_PERIOD_S: Final = 0.5
+READS_AT_ONCE: Final = 32
+"""Readings that are asked for and have not come; a fleet that fails as a whole must not storm discovery."""
 FULL_PASS_PERIOD_S: Final = 1.0
 FULL_PASS_SLICE: Final = 200
 """Instances judged anew before others get their turn: a few milliseconds."""
@@ -53,6 +58,7 @@ class AnalysisApp:
         self._health = health
         self._clock = clock
         self._analyst = Analyst(limits)
+        self._emergencies = Emergencies()
         self._watchers: Watchers[FindingChanges] = Watchers(watcher_limit)
         self._synced = asyncio.Event()
         self._changed = asyncio.Event()
@@ -66,6 +72,7 @@ class AnalysisApp:
             tasks.create_task(self._follow())
             tasks.create_task(self._keep_time())
             tasks.create_task(self._prove())
+            tasks.create_task(self._read_again(tasks))
         raise AssertionError("all tasks run for ever")
 
     async def _follow(self) -> NoReturn:
@@ -110,6 +117,25 @@ class AnalysisApp:
                 self._changed.clear()
             except TimeoutError:
                 self._publish(self._analyst.tick(self._clock()))
+
+    async def _read_again(self, tasks: asyncio.TaskGroup) -> NoReturn:
+        """Have read what would make standing verdicts better informed."""
+        running: set[asyncio.Task[None]] = set()
+        while True:
+            await asyncio.sleep(READ_AGAIN_PERIOD_S)
+            if not self._alive:
+                continue
+            room = READS_AT_ONCE - len(running)
+            for key in self._emergencies.due(self._analyst.findings(), self._clock(), room):
+                task = tasks.create_task(self._read(key))
+                running.add(task)
+                task.add_done_callback(running.discard)
+
+    async def _read(self, key: InstanceKey) -> None:
+        try:
+            await self._source.read(key)
+        except DependencyUnavailable as error:
+            log.debug("analysis.not_read", extra={"instance": str(key), "problem": str(error)})
 
     async def _prove(self) -> NoReturn:
         """Judge everything anew once a second, and set right what judging changes alone got wrong."""
@@ -182,6 +208,13 @@ class AnalysisApp:
         cluster_id = self._cluster_id(subject) if isinstance(subject, str) else None
         changes = self._analyst.changelog.changes(cluster_id, instance)
         return page_of(changes, lambda change: (-change.number,), page_size, page_token)
+
+    def list_advice(self, cluster: str, page_size: int, page_token: str) -> tuple[Sequence[Advice], str]:
+        """Return one page of what is weak beyond the tables, and the token of the next page; as `list_findings`."""
+        self._require_synced()
+        advice = self._analyst.advice((self._cluster_id(cluster),) if cluster else None)
+        order = {each: number for number, each in enumerate(advice)}
+        return page_of(advice, lambda each: (order[each],), page_size, page_token)
 
     async def watch_findings(self) -> AsyncGenerator[FindingChanges | None, None]:
         """Yield all findings that hold, once there is a snapshot, then every change, and None each quiet second.

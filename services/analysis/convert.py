@@ -9,6 +9,7 @@ from primacy.analysis.v1 import analysis_pb2 as pb
 from primacy.discovery.v1 import discovery_pb2
 from primacy.topology.v1 import topology_pb2
 
+from services.analysis.advice import Advice
 from services.analysis.analyst import TopologyEvent
 from services.analysis.changelog import Change
 from services.analysis.counts import ReplicaCounts
@@ -97,6 +98,17 @@ def change_to_proto(change: Change) -> pb.FindingChange:
         orchestrator_after=change.after.orchestrator_code,
         change_time=time_to_proto(change.time),
         lasted=duration_to_proto(change.lasted),
+    )
+
+
+def advice_to_proto(advice: Advice) -> pb.Advice:
+    """Return an advice as message."""
+    return pb.Advice(
+        kind=pb.AdviceKind.Value(f"ADVICE_KIND_{advice.kind.name}"),
+        cluster_id=advice.cluster_id,
+        instance=_endpoint(advice.instance),
+        seen=advice.seen,
+        remedy=advice.remedy,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from datetime import timedelta
+from typing import Final
 
 import grpc
 from primacy.discovery.v1 import discovery_pb2 as pb
@@ -15,6 +16,10 @@ from services.analysis.convert import event_from_proto
 from services.shared.runtime.errors import DependencyUnavailable
 from services.shared.runtime.grpc_client import end_if_cancelled
 from services.shared.runtime.status import transport_message
+from services.shared.topology.convert.key import key_to_proto
+from services.shared.topology.key import InstanceKey
+
+_READ_TIMEOUT_S: Final = 5.0
 
 
 class DiscoveryClient:
@@ -31,6 +36,17 @@ class DiscoveryClient:
         self._stub = discovery_pb2_grpc.DiscoveryServiceStub(channel)
         self._name = f"discovery at {endpoint}"
         self._silence_s = longest_silence.total_seconds()
+
+    async def read(self, key: InstanceKey) -> None:
+        """Have an instance read now.
+
+        Raises:
+            DependencyUnavailable: Discovery refused, or did not answer in time.
+        """
+        try:
+            await self._stub.Refresh(pb.RefreshRequest(endpoint=key_to_proto(key)), timeout=_READ_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            raise DependencyUnavailable(self._name, transport_message(error)) from None
 
     async def watch(self) -> AsyncGenerator[TopologyEvent, None]:
         """Yield a snapshot, then every change and signs of life.

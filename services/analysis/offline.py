@@ -7,6 +7,7 @@ Prints one line for each finding, in list order; with `--output json` one object
 
 Findings of instances in downtime are left out, as the downtime asks, unless `--downtimed` is given; so are those about
 replicas all of which are in downtime. An instance in which nothing is wrong has no line, unless `--healthy` is given.
+With `--advice` lines follow about what is weak beyond the decision table; they have `advice` in place of a code.
 
 Exit codes: 0 the file was judged, whatever was found; 2 bad arguments, or the file is not a topology: standard error
 says which field in which line, and nothing was written to standard output.
@@ -19,9 +20,11 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from services.analysis.advice import Advice
 from services.analysis.analyst import Analyst
 from services.analysis.case import Case, read_case
 from services.analysis.kinds import FindingKind
@@ -41,24 +44,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         problem = error.strerror if isinstance(error, OSError) and error.strerror else error
         sys.stderr.write(f"analyze: {given.file}: {problem}\n")
         return EXIT_USAGE
-    found = judge_case(case, downtimed=given.downtimed, healthy=given.healthy)
-    as_line = _as_json if given.output == "json" else _as_text
-    sys.stdout.write("".join(f"{as_line(finding)}\n" for finding in found))
+    now = case.now or utc_now()
+    analyst = _analyst_of(case, now)
+    found = _found(analyst, now, downtimed=given.downtimed, healthy=given.healthy)
+    advice = analyst.advice() if given.advice else ()
+    json_wanted = given.output == "json"
+    lines = [*map(_as_json if json_wanted else _as_text, found)]
+    lines += map(_advice_as_json if json_wanted else _advice_as_text, advice)
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
     return 0
 
 
-def judge_case(case: Case, *, downtimed: bool = False, healthy: bool = False) -> list[Finding]:
-    """Return what is found, in list order.
-
-    Args:
-        case: The topology and what steers its analysis.
-        downtimed: Also findings that downtime tells to leave alone.
-        healthy: Also instances that are analysed and in which nothing is wrong.
-    """
-    now = case.now or utc_now()
+def _analyst_of(case: Case, now: datetime) -> Analyst:
     analyst = Analyst(case.limits)
     analyst.take(case.snapshot, now)
     analyst.take_over(case.memories, now)
+    return analyst
+
+
+def _found(analyst: Analyst, now: datetime, *, downtimed: bool, healthy: bool) -> list[Finding]:
+    """Return what is found, in list order.
+
+    Args:
+        analyst: Knows the topology.
+        now: When it is.
+        downtimed: Also findings that downtime tells to leave alone.
+        healthy: Also instances that are analysed and in which nothing is wrong.
+    """
     found = analyst.findings()
     if healthy:
         found = (*found, *analyst.healthy(now))
@@ -78,7 +90,23 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", choices=("text", "json"), default="text")
     parser.add_argument("--downtimed", action="store_true", help="also what downtime tells to leave alone")
     parser.add_argument("--healthy", action="store_true", help="also instances in which nothing is wrong")
+    parser.add_argument("--advice", action="store_true", help="also what is weak beyond the decision table")
     return parser
+
+
+def _advice_as_text(advice: Advice) -> str:
+    return f"{advice.instance} (cluster {advice.cluster_id}): {advice.kind.value}\n  {advice.seen}; {advice.remedy}"
+
+
+def _advice_as_json(advice: Advice) -> str:
+    told = {
+        "instance": str(advice.instance),
+        "advice": advice.kind.name,
+        "description": f"{advice.kind.value}: {advice.seen}",
+        "remedy": advice.remedy,
+        "cluster_id": advice.cluster_id,
+    }
+    return json.dumps(told, ensure_ascii=False)
 
 
 def _as_text(finding: Finding) -> str:

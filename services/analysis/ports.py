@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from services.analysis.analyst import TopologyEvent
+from services.shared.topology.key import InstanceKey
 
 
 class TopologySource(Protocol):
@@ -17,6 +18,13 @@ class TopologySource(Protocol):
 
         Raises:
             DependencyUnavailable: The stream broke, or went silent; watch again for a new snapshot.
+        """
+
+    async def read(self, key: InstanceKey) -> None:
+        """Have an instance read now; what was read comes with the stream.
+
+        Raises:
+            DependencyUnavailable: It could not be asked for, or did not come in time.
         """
 
 

@@ -45,6 +45,11 @@ class AnalysisServicer(analysis_pb2_grpc.AnalysisServiceServicer):
         page, token = self._app.list_changes(subject, request.page_size, request.page_token)
         return pb.ListChangesResponse(changes=[convert.change_to_proto(each) for each in page], next_page_token=token)
 
+    async def ListAdvice(self, request: pb.ListAdviceRequest, context: Any) -> pb.ListAdviceResponse:
+        """Return one page of advice."""
+        page, token = self._app.list_advice(request.cluster, request.page_size, request.page_token)
+        return pb.ListAdviceResponse(advice=[convert.advice_to_proto(each) for each in page], next_page_token=token)
+
     async def Explain(self, request: pb.ExplainRequest, context: Any) -> pb.ExplainResponse:
         """Explain one instance, or a cluster."""
         explanations = self._app.explain(convert.subject_from_proto(request))

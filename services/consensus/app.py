@@ -17,7 +17,7 @@ from services.consensus.raft.model import NOBODY, Role
 from services.consensus.state.commands import Command
 from services.consensus.state.directory import Primary
 from services.consensus.state.drain import begins_work, runs_step
-from services.consensus.state.group_settings import GroupSettings
+from services.consensus.state.group_settings import MAX_GROUP_VERSION, GroupSettings
 from services.consensus.state.machine import Result
 from services.consensus.state.recovery_record import Recovery
 from services.shared.runtime.errors import ClusterUnknown, DependencyUnavailable, DomainError, NoLeader
@@ -40,6 +40,7 @@ class ConsensusApp:
 
     Attributes:
         outcomes: What became of commands, counted: committed, refused, not_leader, overloaded, unknown.
+        answered: Told of each command when it is answered: what it is, when it was asked (T1), what became of it.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class ConsensusApp:
         timing: GroupSettings,
         *,
         commit_s: float,
+        max_group_version: int = MAX_GROUP_VERSION,
         read_index: Callable[[float], Awaitable[int]] | None = None,
     ) -> None:
         """Take the loop of this member.
@@ -58,13 +60,16 @@ class ConsensusApp:
             who: This member.
             timing: Its own timers, in force until the group agreed on others (18.5).
             commit_s: Longest wait for a commit.
+            max_group_version: Newest version this member speaks (18.4).
             read_index: Asks the leader for the index of a linearizable read, within so many seconds; raises
                 `NoLeader`. None: such reads are answered by the leader only.
         """
         self.loop = loop
         self.who = who
         self.commit_s = commit_s
+        self.max_group_version = max_group_version
         self.outcomes: Counter[str] = Counter()
+        self.answered: tuple[Callable[[Command, int, str], None], ...] = ()
         self._own_timing = timing
         self._remote_read_index = read_index
         self._beginning = 0
@@ -119,7 +124,7 @@ class ConsensusApp:
         return self._beginning > 0 or runs_step(self.loop.machine)
 
     async def _propose(self, command: Command) -> Result:
-        outcome = "unknown"
+        outcome, asked_at = "unknown", self.loop.read_clock()
         try:
             result = await self.loop.propose(command, self.commit_s)
             outcome = "refused" if isinstance(result, DomainError) else "committed"
@@ -131,6 +136,8 @@ class ConsensusApp:
             raise
         finally:
             self.outcomes[outcome] += 1
+            for tell in self.answered:
+                tell(command, asked_at, outcome)
         if isinstance(result, DomainError):
             raise result
         return result

@@ -7,18 +7,32 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from opentelemetry.metrics import Counter, Histogram, Meter
 
 from services.consensus.raft.messages import PreVoteResponse, VoteRefusal, VoteResponse
 from services.consensus.raft.model import NOBODY, Role
 from services.consensus.raft.outputs import LeaderLease, Leadership, Outgoing, Output, PersistBatch
+from services.consensus.state.commands import Command
 from services.shared.runtime.metrics import COUNTS, SECONDS
 
 PREFIX: Final = "primacy_consensus_"
 SECOND: Final = 1e9
 """Nanoseconds in a second."""
+_TIMED: Final = 16
+"""One command in so many is timed: to record each would cost as much as the command."""
+_ANSWERED: Final = ("committed", "refused")
+_STATE_DIFFERS: Final = "state differs"
+"""How the core begins to say that digests differ (A4)."""
+
+
+class _Appended(NamedTuple):
+    """A batch of a leader: its last entry, when it was appended, nanoseconds, and its size, bytes."""
+
+    last_index: int
+    at: int
+    size: int
 
 
 class CoreMetrics:
@@ -31,7 +45,11 @@ class CoreMetrics:
         self._leader = NOBODY
         self._lease = LeaderLease(0, 0, 0)
         self._submitted: deque[tuple[int, int]] = deque()
-        self._appended: deque[tuple[int, int]] = deque()
+        self._appended: deque[_Appended] = deque()
+        self._installing: set[int] = set()
+        self._appends = False
+        self._committed_at: list[int] = []
+        self._replies = 0
         self._leader_changes = counter(meter, "leader_changes", "New leaders this member learned of, by who it was.")
         self._elections = counter(meter, "elections", "Elections this member stood in, by result.")
         self._rounds = counter(meter, "prevotes", "Pre-votes this member was asked for, by result and reason.")
@@ -39,9 +57,17 @@ class CoreMetrics:
         self._lapses = counter(meter, "lease_lapses", "Ends of a leader lease that was valid.")
         self._snapshots = counter(meter, "snapshots_sent", "Snapshots begun to be sent to members.")
         self._installed = counter(meter, "snapshots_installed", "Snapshots installed here.")
+        self._install = histogram(meter, "snapshot_install_seconds", "Writing of a snapshot that arrived whole.")
+        self._mismatches = counter(
+            meter, "digest_mismatch", "States found to differ from the group's, which is the end."
+        )
+        self._turn = histogram(meter, "loop_turn_seconds", "Turns of the loop.")
         self._persist = histogram(meter, "persist_seconds", "From a batch handed to the store until it is durable.")
         self._commit = histogram(
-            meter, "commit_latency_seconds", "From the append of a leader's batch until it is durable here / committed."
+            meter,
+            "commit_latency_seconds",
+            "Queue: from the first event of a turn until a leader appends. Persist, quorum, apply: from that append "
+            "until it is durable here, committed, applied. Reply: the whole call, of one command in sixteen.",
         )
         self._batch = histogram(meter, "batch_entries", "Entries of a batch.", COUNTS)
 
@@ -59,14 +85,48 @@ class CoreMetrics:
             self._committed(now, output.committed[-1].index)
         if output.snapshot_wanted:
             self._snapshots.add(len(output.snapshot_wanted))
+        if output.quarantine is not None and output.quarantine.startswith(_STATE_DIFFERS):
+            self._mismatches.add(1)
 
     def durable(self, now: int, batch: int) -> None:
         """Measure the batches up to a number."""
         while self._submitted and self._submitted[0][0] <= batch:
-            elapsed_s = (now - self._submitted.popleft()[1]) / SECOND
+            number, submitted_at = self._submitted.popleft()
+            elapsed_s = (now - submitted_at) / SECOND
+            if number in self._installing:
+                self._installing.remove(number)
+                self._install.record(elapsed_s)
             self._persist.record(elapsed_s)
             if self._leadership.role is Role.LEADER:
                 self._commit.record(elapsed_s, {"stage": "persist"})
+
+    def turned(self, put_at: int, began: int, ended: int) -> None:
+        """Measure a turn of the loop that is over.
+
+        Args:
+            put_at: When the first of its events was put.
+            began: When it began.
+            ended: When everything that came of it was handed on.
+        """
+        self._turn.record((ended - began) / SECOND)
+        if self._appends:
+            self._appends = False
+            self._commit.record((began - put_at) / SECOND, {"stage": "queue"})
+        for appended_at in self._committed_at:
+            self._commit.record((ended - appended_at) / SECOND, {"stage": "apply"})
+        self._committed_at.clear()
+
+    def answered(self, command: Command, asked_at: int, outcome: str) -> None:
+        """Measure one command in sixteen from the call to its answer, unless it certainly did nothing."""
+        if outcome not in _ANSWERED:
+            return
+        self._replies += 1
+        if self._replies % _TIMED == 1:
+            self._commit.record((self._clock() - asked_at) / SECOND, {"stage": "reply"})
+
+    def uncommitted_bytes(self) -> int:
+        """Return the size of the commands this leader took that are not committed; of a batch all of them."""
+        return sum(appended.size for appended in self._appended)
 
     def oldest_persist_s(self) -> float:
         """Return the age of the oldest batch that is not durable yet, seconds."""
@@ -76,14 +136,19 @@ class CoreMetrics:
         self._submitted.append((batch.number, now))
         if batch.install is not None:
             self._installed.add(1)
+            self._installing.add(batch.number)
         if batch.entries:
             self._batch.record(len(batch.entries))
             if self._leadership.role is Role.LEADER:
-                self._appended.append((batch.entries[-1].index, now))
+                size = sum(len(entry.data) for entry in batch.entries)
+                self._appended.append(_Appended(batch.entries[-1].index, now, size))
+                self._appends = True
 
     def _committed(self, now: int, index: int) -> None:
-        while self._appended and self._appended[0][0] <= index:
-            self._commit.record((now - self._appended.popleft()[1]) / SECOND, {"stage": "quorum"})
+        while self._appended and self._appended[0].last_index <= index:
+            appended_at = self._appended.popleft().at
+            self._commit.record((now - appended_at) / SECOND, {"stage": "quorum"})
+            self._committed_at.append(appended_at)
 
     def _said(self, outgoing: Outgoing) -> None:
         message = outgoing.message

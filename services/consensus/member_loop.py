@@ -164,8 +164,11 @@ class MemberLoop:
         self._now = clock()
         self._tick_due = self._now
         self._round_at = self._now
+        self.turned: Callable[[int, int, int], None] | None = None
+        """Told of each turn: when its first event was put, when it began, when it ended (T1)."""
         self._inbox: deque[Event] = deque()
         self._scheduled = False
+        self._put_at = 0
         self._durable_batch = 0
         self._submitted: deque[tuple[int, int, int]] = deque()
         self._held: deque[Outgoing] = deque()
@@ -402,6 +405,11 @@ class MemberLoop:
         """Tell whether this member leads with a valid leader lease at this very moment (L1)."""
         return not self._halted and self.leadership.role is Role.LEADER and self.lease.valid_at(self._clock())
 
+    @property
+    def snapshot_bytes(self) -> int:
+        """Size of the newest snapshot that was sent; 0 = none was."""
+        return self._sending.newest_bytes
+
     # Turns.
 
     def _put(self, event: Event) -> None:
@@ -411,12 +419,15 @@ class MemberLoop:
     def _schedule(self) -> None:
         if not self._scheduled and not self._halted:
             self._scheduled = True
+            if self.turned is not None:
+                self._put_at = self._clock()
             self._loop.call_soon(self._turn)
 
     def _turn(self) -> None:
         self._scheduled = False
         if self._halted:
             return
+        began = 0 if self.turned is None else self._clock()
         try:
             self._step_all()
             output = self._core.take_output()
@@ -428,6 +439,9 @@ class MemberLoop:
         except UnknownCommand as error:
             self._stop_for_good(EXIT_HALTED, f"the log has a command of a newer version: {error}")
         self._leading_changed()
+        if self.turned is not None:
+            self.turned(self._put_at or began, began, self._clock())
+            self._put_at = 0
         if self._inbox:
             self._schedule()
 

@@ -15,8 +15,9 @@ from services.consensus.app import ConsensusApp
 from services.consensus.core_metrics import PREFIX, SECOND, CoreMetrics, histogram
 from services.consensus.lease_holders import LeaseHolders
 from services.consensus.raft.model import Role, StoreHealth
-from services.consensus.raft.outputs import PeerProgress
+from services.consensus.raft.outputs import PeerProgress, ReplicationState
 from services.consensus.raft.status import lag, name_of
+from services.consensus.store_figures import StoreFigures
 from services.shared.runtime.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,9 @@ Values = Iterable[Observation]
 class MemberGauges:
     """Gauges of one member, read at each scrape."""
 
-    def __init__(self, meter: Meter, app: ConsensusApp, holders: LeaseHolders, core: CoreMetrics) -> None:
+    def __init__(
+        self, meter: Meter, app: ConsensusApp, holders: LeaseHolders, core: CoreMetrics, figures: StoreFigures
+    ) -> None:
         """Make the instruments."""
         self._app = app
         loop = app.loop
@@ -46,10 +49,13 @@ class MemberGauges:
         self._add("commit_index", "Highest committed log index known here.", lambda: loop.status().commit_index)
         self._add("applied_index", "Highest applied log index.", lambda: loop.machine.mark.applied_index)
         self._add("uncommitted_entries", "Entries that are not committed yet.", self._uncommitted)
+        self._add("uncommitted_bytes", "Size of the commands that are not committed yet.", core.uncommitted_bytes)
         self._add("log_entries", "Entries kept in the log.", self._log_entries)
         self._add("log_bytes", "Size of the log.", lambda: loop.status().log_bytes)
         self._add("store_health", "0 ok, 1 slow, 2 stalled, 3 full, 4 failed.", lambda: _HEALTHS[loop.watch.health])
         self._add("persist_oldest_seconds", "Age of the oldest batch not durable yet.", core.oldest_persist_s)
+        self._add("store_bytes", "Size of the database, its write-ahead log included.", lambda: figures.size_bytes)
+        self._add("snapshot_bytes", "Size of the newest snapshot that was sent.", lambda: loop.snapshot_bytes)
         self._add("lease_valid_seconds", "How long the leader lease is still valid.", self._lease_valid)
         self._add("fencing_token", "Newest token of the lease `recovery`.", lambda: loop.machine.newest_token())
         self._add("holds", "Holds that have not ended.", lambda: len(loop.machine.journal.holds()))
@@ -59,6 +65,7 @@ class MemberGauges:
         self._count("proposals", "Commands, by what became of them.", "outcome", app.outcomes)
         self._count("lease_checks", "Checks of a lease, by result.", "result", holders.checks)
         self._per_peer("peer_match_lag", "Entries a member is behind.", lambda peer: lag(loop.status(), peer))
+        self._per_peer("peer_inflight", "Entries sent to a member that it has not acknowledged.", _in_flight)
         self._per_peer("peer_last_contact_seconds", "Time since a member was heard.", self._silence)
         self._per_peer("peer_rtt_seconds", "Newest round trip to a member.", _round_trip)
         self._per_peer(
@@ -125,9 +132,14 @@ class MemberMetrics:
         port = await self._metrics.listen(host_port)
         log.info("consensus.metrics_serving", extra={"port": port})
 
-    async def run(self, app: ConsensusApp, holders: LeaseHolders) -> NoReturn:
+    async def run(self, app: ConsensusApp, holders: LeaseHolders, figures: StoreFigures) -> NoReturn:
         """Measure until cancelled, then serve no more."""
-        MemberGauges(self._meter, app, holders, self.witness)
+        MemberGauges(self._meter, app, holders, self.witness, figures)
+        figures.checkpointed = histogram(
+            self._meter, "checkpoint_seconds", "Moving the write-ahead log into the database."
+        ).record
+        app.loop.turned = self.witness.turned
+        app.answered = (*app.answered, self.witness.answered)
         try:
             await ProcessMetrics(self._meter).run()
         finally:
@@ -160,6 +172,11 @@ class ProcessMetrics:
             self._began = time.perf_counter()
         elif info["generation"] == 2:  # The others are many and short.
             self._pause.record(time.perf_counter() - self._began)
+
+
+def _in_flight(peer: PeerProgress) -> int:
+    replicates = peer.state is ReplicationState.REPLICATE
+    return max(0, peer.next_index - 1 - peer.match_index) if replicates else 0
 
 
 def _round_trip(peer: PeerProgress) -> float | None:

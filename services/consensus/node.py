@@ -10,12 +10,14 @@ import secrets
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from services.consensus.api.endpoints import Api
 from services.consensus.api.server import DOMAIN, ERRORS
 from services.consensus.app import ConsensusApp, Who
 from services.consensus.group_agreements import GroupAgreements
+from services.consensus.group_caller import RemoteGroup
 from services.consensus.group_changes import GroupChanges
 from services.consensus.lease_holders import LeaseHolders
 from services.consensus.member_loop import MemberLoop
@@ -25,11 +27,13 @@ from services.consensus.raft.model import BootState
 from services.consensus.raft.succession import Succession
 from services.consensus.raft.trace import Trace
 from services.consensus.readiness import Readiness
+from services.consensus.rejoin import Rejoin
 from services.consensus.settings import ConsensusSettings, nanoseconds
 from services.consensus.state.chores import Acquaintance
-from services.consensus.state.group_settings import FIRST_GROUP_VERSION, MAX_GROUP_VERSION
+from services.consensus.state.group_settings import FIRST_GROUP_VERSION
 from services.consensus.state.machine import Machine
 from services.consensus.store.writer import StoreWriter
+from services.consensus.store_figures import StoreFigures
 from services.consensus.store_health import StoreWatch
 from services.consensus.upkeep import SilentSessions, Upkeep
 from services.consensus.wire.forward import MethodTable
@@ -41,6 +45,8 @@ from services.shared.runtime.errors import DomainError
 
 if TYPE_CHECKING:
     from services.consensus.metrics import MemberMetrics
+    from services.consensus.spans import CommandSpans
+    from services.shared.runtime.tracing import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -57,17 +63,27 @@ _GC_THRESHOLDS: Final = (50_000, 50, 100)
 class Node:
     """A member that can be started and stopped, once."""
 
-    def __init__(self, settings: ConsensusSettings, store: Store, stored: StoredState) -> None:
+    def __init__(self, settings: ConsensusSettings, store: Store, stored: StoredState, figures: StoreFigures) -> None:
         """Build the parts; call it in the event loop that will run them.
 
         Args:
             settings: Of this member.
             store: Open; it belongs to the node's writer thread from `start` on.
             stored: What it holds.
+            figures: What it measures.
+
+        Attributes:
+            halted: Exit code and a sentence, when the member must stop at once (C4, 14.5).
+            begins_anew: Why the store is to be replaced by a blank one under a new id, when it is (14.6).
         """
         self.halted: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
+        self.begins_anew: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        listed, described = settings.configuration(), settings.member.described()
+        if stored.listed_id:
+            settings = settings.rejoined(stored.member_id)
         self._settings = settings
         self._store = store
+        self._figures = figures
         member = settings.member
         boot = BootState(
             stored.hard_state,
@@ -88,10 +104,14 @@ class Node:
         witnesses: list[Witness] = [] if trace is None else [trace]
         if self._metrics is not None:
             witnesses.append(self._metrics.witness)
+        self._tracing = _tracing(settings) if settings.spans_exporter else None
+        spans = None if self._tracing is None else _command_spans(self._tracing)
+        if spans is not None:
+            witnesses.append(spans)
         core = RaftCore(settings.core(), boot, secrets.randbits(63), boottime_ns())
         self.loop = MemberLoop(
             core,
-            Machine(stored.mark, stored.tables),
+            Machine(stored.mark, stored.tables, max_group_version=settings.max_group_version),
             settings.core(),
             tick_ns=nanoseconds(settings.tick),
             watch=StoreWatch(nanoseconds(settings.store_slow), nanoseconds(settings.store_stall)),
@@ -110,7 +130,7 @@ class Node:
                 stored.incarnation,
                 boot_id(),
                 member.raft_endpoint,
-                (FIRST_GROUP_VERSION, MAX_GROUP_VERSION),
+                (FIRST_GROUP_VERSION, settings.max_group_version),
             ),
             stored.group_id,
             self.loop,
@@ -125,13 +145,26 @@ class Node:
             Who(member.member_id, member.name),
             settings.timing(),
             commit_s=settings.commit_timeout.total_seconds(),
+            max_group_version=settings.max_group_version,
             read_index=forwarder.read_index,
         )
+        if spans is not None:
+            self.app.answered = (spans.answered,)
         self._changes = GroupChanges(self.app, drain_s=settings.transfer_drain.total_seconds())
         agreements = GroupAgreements(self.app, self._changes, self._versions)
         self._holders = holders = LeaseHolders(self.app, ttl_s=settings.session_ttl.total_seconds())
         readiness = Readiness(nanoseconds(settings.readiness_grace), boottime_ns())
-        self._api = Api(settings, self.app, holders, self._changes, agreements, readiness, methods, forwarder)
+        self._api = Api(
+            settings,
+            self.app,
+            holders,
+            self._changes,
+            agreements,
+            readiness,
+            methods,
+            forwarder,
+            interceptors=() if self._tracing is None else (self._tracing.interceptor(),),
+        )
         self._upkeep = Upkeep(
             self.app,
             holders,
@@ -142,9 +175,18 @@ class Node:
             self._acquainted,
             wall_clock_ms,
             auto_promote=settings.auto_promote,
+            version_stable_ns=nanoseconds(settings.version_stable),
         )
         self._writer = StoreWriter(
             store, _Reporter(asyncio.get_running_loop(), self.loop), settings.store_fatal.total_seconds()
+        )
+        self._rejoin = Rejoin(
+            self.loop,
+            RemoteGroup(settings),
+            replace(described, member_id=member.member_id),
+            listed,
+            self._begin_anew,
+            begun_anew=bool(stored.listed_id),
         )
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -173,7 +215,12 @@ class Node:
             asyncio.create_task(self._transport.run()),
             asyncio.create_task(self._api.keep_health()),
             asyncio.create_task(self._upkeep.run()),
-            *([asyncio.create_task(self._metrics.run(self.app, self._holders))] if self._metrics is not None else []),
+            *([asyncio.create_task(self._rejoin.run())] if self._settings.auto_rejoin else []),
+            *(
+                [asyncio.create_task(self._metrics.run(self.app, self._holders, self._figures))]
+                if self._metrics is not None
+                else []
+            ),
         ]
         _quiet_collector()
 
@@ -188,6 +235,8 @@ class Node:
         await asyncio.gather(self._api.stop(_STOP_GRACE_S), self._transport.stop())
         if await asyncio.to_thread(self._writer.stop, _FLUSH_S):
             self._store.close()
+        if self._tracing is not None:
+            self._tracing.close()
         if self._trace_file is not None:
             self._trace_file.close()
 
@@ -213,7 +262,7 @@ class Node:
         """Return what each member said of itself in its newest hello."""
         introductions = self._transport.greeting.introductions.values()
         said = {each.member_id: Acquaintance(each.incarnation, each.group_versions[1]) for each in introductions}
-        return {**said, self.app.who.member_id: Acquaintance(self._incarnation, MAX_GROUP_VERSION)}
+        return {**said, self.app.who.member_id: Acquaintance(self._incarnation, self.app.max_group_version)}
 
     def _versions(self) -> Mapping[int, int]:
         return {member_id: known.version for member_id, known in self._acquainted().items()}
@@ -221,6 +270,10 @@ class Node:
     def _halt(self, exit_code: int, why: str) -> None:
         if not self.halted.done():
             self.halted.set_result((exit_code, why))
+
+    def _begin_anew(self, why: str) -> None:
+        if not self.begins_anew.done():
+            self.begins_anew.set_result(why)
 
     def _adopt_group(self, group_id: str) -> None:
         self._group_id = group_id
@@ -245,6 +298,18 @@ def _metrics() -> MemberMetrics:
     from services.consensus.metrics import MemberMetrics
 
     return MemberMetrics(boottime_ns)
+
+
+def _tracing(settings: ConsensusSettings) -> Tracing:
+    from services.shared.runtime.tracing import Tracing, installed_exporter
+
+    return Tracing(installed_exporter(settings.spans_exporter), "consensus", settings.node)
+
+
+def _command_spans(tracing: Tracing) -> CommandSpans:
+    from services.consensus.spans import CommandSpans
+
+    return CommandSpans(tracing.tracer, boottime_ns, wall_clock_ms)
 
 
 def wall_clock_ms() -> int:

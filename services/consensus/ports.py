@@ -49,7 +49,7 @@ class AuditRecord:
 
     Attributes:
         time_ms: When, Unix milliseconds.
-        action: What: `recover`.
+        action: What: `recover`, `rejoin`.
         detail: Its facts, a JSON object.
     """
 
@@ -75,6 +75,8 @@ class StoredState:
         group_id: Identity of the group; empty = the member joins one and was not told which yet.
         server_uuid: Of the MySQL server the store is on; empty = it is on none (14.3).
         audit: What was done to the store from outside, oldest first.
+        member_id: Whose it is; 0 = as the settings say.
+        listed_id: Id the settings know the member by, of one that came back under another; 0 = the same (14.6).
     """
 
     incarnation: str
@@ -87,6 +89,8 @@ class StoredState:
     group_id: str = ""
     server_uuid: str = ""
     audit: tuple[AuditRecord, ...] = ()
+    member_id: int = 0
+    listed_id: int = 0
 
 
 class Store(Protocol):

@@ -78,7 +78,7 @@ def _recover(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     }
     if not given.i_accept_loss:
         return EXIT_NOT_ACCEPTED, {**told, "recovered": False, "term": found["current_term"] + TERMS}
-    group = recover(given.store, found["member_id"], given.acknowledged_file)
+    group = recover(given.store, found["listed_id"], given.acknowledged_file)
     return 0, {
         **told,
         "recovered": True,

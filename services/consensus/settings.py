@@ -19,8 +19,8 @@ from services.consensus.raft.configuration import (
 )
 from services.consensus.raft.model import CoreSettings
 from services.consensus.raft.retention import Retention
-from services.consensus.state.group_settings import GroupSettings
-from services.shared.runtime.settings import Duration, HostPort, ServiceSettings, Size, parse_host_port
+from services.consensus.state.group_settings import FIRST_GROUP_VERSION, MAX_GROUP_VERSION, GroupSettings
+from services.shared.runtime.settings import Duration, Exporter, HostPort, ServiceSettings, Size, parse_host_port
 
 _GROUPS: Final = uuid.UUID("6f2c1d0e-7a57-4c1c-9f0b-0d4f0c6a5b11")
 _MAX_MEMBER_ID: Final = 2**63 - 1
@@ -47,6 +47,18 @@ class MemberSettings(BaseModel):
     """Data centre."""
     preference: int = Field(default=DEFAULT_PREFERENCE, ge=0, le=100)
     """Who tends to lead; 0 votes and never leads. Counts at the first start, later `primacy consensus update`."""
+
+    def described(self) -> GroupMember:
+        """Return this member as a group that begins knows it."""
+        return GroupMember(
+            self.member_id,
+            name=self.name,
+            raft_endpoint=self.raft_endpoint,
+            api_endpoint=self.api_endpoint,
+            recovery_endpoint=self.recovery_endpoint,
+            site=self.site,
+            preference=self.preference,
+        )
 
 
 class ConsensusSettings(ServiceSettings):
@@ -131,8 +143,19 @@ class ConsensusSettings(ServiceSettings):
     """Longest wait for a command to be committed; then its outcome is unknown."""
     auto_promote: bool = True
     """As leader, let members vote that were added for it, as soon as they have caught up."""
+    version_stable: Duration = timedelta(minutes=10)
+    """How long all voters speak a newer version before the leader has the group speak it, unasked; until then a
+    release can be rolled back."""
+    max_group_version: int = Field(default=MAX_GROUP_VERSION, ge=FIRST_GROUP_VERSION)
+    """Newest group version this member says it speaks. For tests of upgrades: it says so, and knows no more by it."""
+    auto_rejoin: bool = False
+    """When this member may not trust its store any more (14.6) and the rest of the group is well: set the store aside
+    and come back by itself, blank, under a new id. Otherwise an operator replaces it."""
     metrics_listen: str = ""
     """Where Prometheus reads metrics (`127.0.0.1:50056`); empty = nowhere."""
+    spans_exporter: Exporter = ""
+    """Where spans of calls that bring a trace go: the name of an installed exporter of OpenTelemetry
+    (`otlp_proto_grpc`, `console`), which reads its own settings; empty = nowhere."""
     trace_file: Path | None = None
     """Append to this file what the core does, for the offline check of the invariants. For tests: it only grows."""
 
@@ -191,6 +214,18 @@ class ConsensusSettings(ServiceSettings):
             return self._alone(self.member_id)
         return next(member for member in self.group if member.name == self.node)
 
+    def rejoined(self, member_id: int) -> ConsensusSettings:
+        """Return the settings of this node as a member that is to be added under another id (14.6)."""
+        myself = self.member
+        changed = {
+            "join": True,
+            "member_id": member_id,
+            "members": (),
+            "raft_endpoint": myself.raft_endpoint,
+            "api_endpoint": myself.api_endpoint,
+        }
+        return self.model_copy(update=changed)
+
     def _alone(self, member_id: int) -> MemberSettings:
         return MemberSettings(
             member_id=member_id,
@@ -211,18 +246,7 @@ class ConsensusSettings(ServiceSettings):
         """Return the configuration a blank group begins with (18.1); of one that is joined, nobody is known."""
         if self.join:
             return NO_MEMBERS
-        return configuration_of(
-            GroupMember(
-                member.member_id,
-                name=member.name,
-                raft_endpoint=member.raft_endpoint,
-                api_endpoint=member.api_endpoint,
-                recovery_endpoint=member.recovery_endpoint,
-                site=member.site,
-                preference=member.preference,
-            )
-            for member in self.group
-        )
+        return configuration_of(member.described() for member in self.group)
 
     def core(self) -> CoreSettings:
         """Return what the core needs to know.

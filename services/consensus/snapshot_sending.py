@@ -34,6 +34,8 @@ class SnapshotSending:
         self._in_transit: dict[int, LogMark] = {}
         self._waiting: deque[int] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
+        self.newest_bytes = 0
+        """Size of the newest one; 0 = there was none."""
 
     def start(self, transport: Transport) -> None:
         """Begin to run in the present event loop."""
@@ -78,5 +80,6 @@ class SnapshotSending:
             framed.append(piece)
             await asyncio.sleep(0)
         data = b"".join(framed)
+        self.newest_bytes = len(data)
         log.info("consensus.snapshot_begun", extra={"peer": member_id, "log_index": mark.index, "bytes": len(data)})
         self._transport.send_snapshot(member_id, mark, data)

@@ -28,8 +28,6 @@ log = logging.getLogger(__name__)
 
 ROUND_S: Final = 0.25
 """How often a leader looks for work nobody tells it of."""
-VERSION_STABLE_NS: Final = 600 * 1_000_000_000
-"""How long all voters speak a newer version before it is raised without being asked (18.4)."""
 
 
 class SilentSessions:
@@ -65,6 +63,7 @@ class Upkeep:
         wall_clock: WallClock,
         *,
         auto_promote: bool,
+        version_stable_ns: int,
     ) -> None:
         """Take what the work is done with.
 
@@ -78,6 +77,7 @@ class Upkeep:
             acquainted: What members said of themselves in their newest hello, this one included, by id.
             wall_clock: T4.
             auto_promote: Let learners vote that were added for it.
+            version_stable_ns: How long all voters speak a newer version before it is raised unasked (18.4).
         """
         self._app = app
         self._loop = app.loop
@@ -89,6 +89,7 @@ class Upkeep:
         self._acquainted = acquainted
         self._wall_clock = wall_clock
         self._auto_promote = auto_promote
+        self._version_stable_ns = version_stable_ns
         self._version_since: tuple[int, int] = (0, 0)
 
     async def run(self) -> None:
@@ -155,7 +156,7 @@ class Upkeep:
         version, now = newest_common_version(self._loop.configuration, spoken), self._loop.read_clock()
         if version != self._version_since[0]:
             self._version_since = version, now
-        if version > self._loop.machine.group.version and now - self._version_since[1] >= VERSION_STABLE_NS:
+        if version > self._loop.machine.group.version and now - self._version_since[1] >= self._version_stable_ns:
             log.info("consensus.group_version_raised", extra={"group_version": version})
             await self._app.propose(RaiseGroupVersion(version))
 

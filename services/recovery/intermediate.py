@@ -93,13 +93,13 @@ def _resolve(
     leader = _regroup(situation, moves)
     if sibling is not None and not here and moves.all_to(situation, sibling):
         return sibling.key
-    if above is None:
-        return None
     before = len(moves.left)
-    moves.all_to(situation, above)
-    if len(moves.left) == before:
-        return None
-    return leader if leader in moves.sources else above.key
+    if above is not None:
+        moves.all_to(situation, above)
+    if above is not None and len(moves.left) < before:
+        return leader if leader in moves.sources else above.key
+    # Nobody else could be moved; those who went below the sibling are not given up for that.
+    return sibling.key if sibling is not None and sibling.key in moves.sources.values() else None
 
 
 def _regroup(situation: Situation, moves: _Moves) -> InstanceKey | None:

@@ -30,7 +30,8 @@ from services.consensus.state.directory import Primary
 from services.consensus.state.lease_table import Lease
 from services.consensus.state.recovery_record import Recovery, Step, Stop
 from services.shared.runtime.errors import InvalidField
-from services.shared.topology.convert import duration_from_proto, key_from_request
+from services.shared.topology.convert.key import key_from_request
+from services.shared.topology.convert.times import duration_from_proto
 
 MAX_DATA_BYTES: Final = 256 * 1024
 MAX_TEXT: Final = 255

@@ -23,7 +23,7 @@ from services.consensus.state.registry.registry import RegistryItem
 from services.consensus.state.registry.scope import cluster_of, instance_of
 from services.consensus.state.registry.setting import Setting
 from services.consensus.state.registry.tag import Tag
-from services.shared.topology.instance import InstanceKey
+from services.shared.topology.key import InstanceKey
 
 RULES: Final = {
     topology_pb2.PROMOTION_RULE_PREFER: Rule.PREFER,

@@ -15,7 +15,6 @@ from services.consensus.raft.configuration import Configuration, GroupMember
 from services.consensus.raft.model import MILLISECOND, Role
 from services.consensus.raft.outputs import CoreStatus, PeerProgress
 from services.consensus.raft.status import Circumstances
-from services.consensus.state.group_settings import MAX_GROUP_VERSION
 from services.consensus.state.recovery_record import Hold
 
 _ROLES: Final = {
@@ -30,7 +29,7 @@ def status_to_proto(app: ConsensusApp, listed: Configuration) -> pb.GetStatusRes
     """Return one member's view of the group; `listed` is who the settings say is in it, nobody for one that joined."""
     core, machine, now = app.loop.status(), app.loop.machine, app.loop.read_clock()
     valid_ns = max(0, app.loop.lease.valid_until - now) if app.loop.leads_with_lease() else 0
-    seen = Circumstances(core, app.loop.watch.health, machine.group.version, MAX_GROUP_VERSION)
+    seen = Circumstances(core, app.loop.watch.health, machine.group.version, app.max_group_version)
     return pb.GetStatusResponse(
         member=convert_group.member_to_proto(app.member()),
         role=_ROLES[core.role],
@@ -54,7 +53,7 @@ def status_to_proto(app: ConsensusApp, listed: Configuration) -> pb.GetStatusRes
         quarantine=core.quarantine,
         draining=core.draining,
         group_version=machine.group.version,
-        max_group_version=MAX_GROUP_VERSION,
+        max_group_version=app.max_group_version,
         replacements=[
             convert_group.replacement_to_proto(each) for each in machine.replacements.all() if each.state.is_open
         ],

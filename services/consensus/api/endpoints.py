@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
+import grpc
 from primacy.consensus.v1 import consensus_pb2_grpc as pb_grpc
 
 from services.consensus.api.group_server import GroupServicer
@@ -44,6 +46,7 @@ class Api:
         readiness: Readiness,
         methods: MethodTable,
         forwarder: Forwarder,
+        interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
     ) -> None:
         """Build the servicers; call it in the event loop that will run them.
 
@@ -56,6 +59,7 @@ class Api:
             readiness: Of this node.
             methods: Gets what other members may have answered here.
             forwarder: Carries calls to the leader.
+            interceptors: Of every call, before it is forwarded.
         """
         self._settings = settings
         self._app = app
@@ -68,7 +72,7 @@ class Api:
             DOMAIN,
             ERRORS,
             SERVICES,
-            interceptors=(ForwardInterceptor(forwarder, FORWARDED_SERVICES, carry_s),),
+            interceptors=(*interceptors, ForwardInterceptor(forwarder, FORWARDED_SERVICES, carry_s)),
         )
         writes = WriteDesk(methods, forwarder, DOMAIN, ERRORS, within_s=within_s)
         group = GroupServicer(app, changes, agreements, settings.configuration())

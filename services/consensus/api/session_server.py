@@ -14,7 +14,7 @@ from services.consensus.state.group_commands import CloseSession, OpenSession, T
 from services.consensus.state.registry.origin import Origin
 from services.consensus.state.sessions import Session
 from services.shared.runtime.errors import InvalidField
-from services.shared.topology.convert import duration_to_proto
+from services.shared.topology.convert.times import duration_to_proto
 
 _MAX_NUMBER: Final = 2**63 - 1
 

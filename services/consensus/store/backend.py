@@ -48,11 +48,28 @@ class Backend(Protocol):
     def check(self, raw: Any) -> str:
         """Return what is damaged; empty = nothing was found."""
 
+    def set_aside(self, suffix: str) -> Path | None:
+        """Make room for a blank database, while nobody is connected.
+
+        Args:
+            suffix: Tells the old database from the new one.
+
+        Returns:
+            Where the old one is now; None = it cannot be kept: it is still there, and its rows have to go.
+
+        Raises:
+            StoreRefused: Another process has it.
+            OSError: It cannot be moved.
+        """
+
     def begin_service(self) -> None:
         """Make what a store in use needs beside it."""
 
-    def tidy(self, raw: Any, *, idle: bool) -> None:
-        """Do what keeps the database small and fast."""
+    def tidy(self, raw: Any, *, idle: bool) -> float | None:
+        """Do what keeps the database small and fast; return the seconds a checkpoint took, None = there was none."""
+
+    def size(self, raw: Any) -> int:
+        """Return how large the database is, bytes."""
 
     def relieve(self, raw: Any) -> None:
         """Free what space can be freed."""

@@ -18,6 +18,7 @@ _UNKNOWN_VARIABLE: Final = 1193
 _FOREIGN: Final = (
     "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() AND engine <> 'InnoDB'"
 )
+_SIZE: Final = "SELECT sum(data_length + index_length) FROM information_schema.tables WHERE table_schema = DATABASE()"
 
 
 class MySqlBackend:
@@ -102,11 +103,22 @@ class MySqlBackend:
             raise StoreRefused(f"{self._where}: not in InnoDB: {', '.join(sorted(foreign))}")
         return ""
 
+    def set_aside(self, suffix: str) -> Path | None:
+        """Keep nothing: the schema is all this member was given."""
+        return None
+
     def begin_service(self) -> None:
         """Nothing: space is the server's matter."""
 
-    def tidy(self, raw: Any, *, idle: bool) -> None:
+    def tidy(self, raw: Any, *, idle: bool) -> float | None:
         """Nothing: the server does."""
+        return None
+
+    def size(self, raw: Any) -> int:
+        """Return the size of the schema's tables as the server knows it, which may be a while ago."""
+        with raw.cursor() as cursor:
+            cursor.execute(_SIZE)
+            return int(cursor.fetchone()[0] or 0)
 
     def relieve(self, raw: Any) -> None:
         """Nothing can be freed from here."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import sqlite3
 import time
@@ -21,6 +22,8 @@ _TRUNCATE_BYTES: Final = 64 * 1024 * 1024
 _TRUNCATE_EVERY_S: Final = 10.0
 """Shortest time between two tries: each waits for readers, up to the busy timeout."""
 _SYNC_FULL: Final = 2
+_NO_DESCRIPTOR: Final = (errno.EMFILE, errno.ENFILE)
+"""Somebody else has all files that may be open, silent connections for example: it says nothing about this one."""
 
 
 class SqliteBackend:
@@ -110,20 +113,40 @@ class SqliteBackend:
         problem = str(raw.execute("PRAGMA quick_check(1)").fetchone()[0])
         return "" if problem == "ok" else f"{self._path} is damaged: {problem}"
 
+    def set_aside(self, suffix: str) -> Path | None:
+        """Rename the files of the database.
+
+        The database goes first: SQLite drops a write-ahead log without a database, but a database without its log
+        looks whole and is older than it was.
+        """
+        self.claim()
+        try:
+            for part in ("", "-wal", "-shm"):
+                path = self._beside(part)
+                if path.exists():
+                    path.rename(self._beside(suffix + part))
+        finally:
+            self.release()
+        return self._beside(suffix)
+
     def begin_service(self) -> None:
         """Reserve space."""
         self._ballast.keep()
 
-    def tidy(self, raw: Any, *, idle: bool) -> None:
+    def tidy(self, raw: Any, *, idle: bool) -> float | None:
         """Move the write-ahead log into the database, when it has grown or nobody waits for it."""
-        now = time.monotonic()
-        if self._wal.length > _TRUNCATE_BYTES and now - self._truncated_at > _TRUNCATE_EVERY_S:
-            self._truncated_at = now
-            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        elif self._wal.waiting > (0 if idle else _PASSIVE_BYTES):
-            raw.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        began = time.monotonic()
+        checkpoint = self._due(began, idle=idle)
+        if checkpoint:
+            raw.execute(f"PRAGMA wal_checkpoint({checkpoint})")
+        took_s = time.monotonic() - began
         if idle:
             self._ballast.keep()
+        return took_s if checkpoint else None
+
+    def size(self, raw: Any) -> int:
+        """Return the size of the file and of its write-ahead log."""
+        return self._path.stat().st_size + self._wal.length
 
     def relieve(self, raw: Any) -> None:
         """Give up the reserve, and the space of the write-ahead log."""
@@ -149,7 +172,16 @@ class SqliteBackend:
                 return StoreFull(text)
             if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 return StoreBusy(text)
+        if isinstance(error, OSError) and error.errno in _NO_DESCRIPTOR:
+            return StoreBusy(text)
         return StoreBroken(text)
+
+    def _due(self, now: float, *, idle: bool) -> str:
+        """Return the kind of checkpoint that is due; empty = none."""
+        if self._wal.length > _TRUNCATE_BYTES and now - self._truncated_at > _TRUNCATE_EVERY_S:
+            self._truncated_at = now
+            return "TRUNCATE"
+        return "PASSIVE" if self._wal.waiting > (0 if idle else _PASSIVE_BYTES) else ""
 
     def _beside(self, suffix: str) -> Path:
         return self._path.with_name(self._path.name + suffix)

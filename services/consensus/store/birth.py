@@ -29,7 +29,7 @@ class Identity:
 
     Attributes:
         group_id: Of a group that begins; a store that exists keeps its own. Empty = the member joins a group.
-        member_id: The member's.
+        member_id: The member's, as the settings know it.
         group_name: Of the settings; another one is another group. Empty = any.
     """
 
@@ -63,9 +63,10 @@ def prepare_schema(database: Database, statements: Statements, identity: Identit
 def _recognise(connection: sa.Connection, statements: Statements, identity: Identity, bootstrap: Configuration) -> None:
     found = connection.execute(sa.select(tables.raft_member)).one_or_none()
     if found is None:
-        _begin(connection, statements, identity, bootstrap)
+        member = StoredMember(identity.group_id, identity.member_id, str(uuid.uuid4()), identity.group_name)
+        begin_store(connection, statements, member, bootstrap)
         return
-    if found.member_id != identity.member_id or (
+    if identity.member_id not in (found.member_id, found.listed_id) or (
         identity.group_name and found.group_name not in ("", identity.group_name)
     ):
         raise StoreRefused(
@@ -73,16 +74,28 @@ def _recognise(connection: sa.Connection, statements: Statements, identity: Iden
             f"member {identity.member_id} of group {identity.group_name or identity.group_id}: is store_url that of "
             "another member?"
         )
-    if identity.group_id and not found.group_id:
+    if identity.group_id and not found.group_id and not found.listed_id:
         raise StoreRefused("the store was made to join a group: set `join`, or begin with a new store")
     _adopt_settings(connection, statements, bootstrap)
 
 
-def _begin(connection: sa.Connection, statements: Statements, identity: Identity, bootstrap: Configuration) -> None:
+def begin_store(
+    connection: sa.Connection, statements: Statements, member: StoredMember, bootstrap: Configuration
+) -> None:
+    """Write the first rows of a blank store.
+
+    Args:
+        connection: In a transaction.
+        statements: For the database.
+        member: Whose store it becomes.
+        bootstrap: Configuration it begins with; `NO_MEMBERS` = the member joins a group.
+
+    Raises:
+        StoreBroken: It is not blank.
+    """
     for table in (tables.raft_vote, tables.raft_mark, tables.raft_log):
         if connection.scalar(sa.select(sa.func.count()).select_from(table)):
             raise StoreBroken("raft_member is empty, but the store is not: whose it is was lost")
-    member = StoredMember(identity.group_id, identity.member_id, str(uuid.uuid4()), identity.group_name)
     connection.execute(
         tables.raft_member.insert().values(
             id=1,
@@ -93,6 +106,7 @@ def _begin(connection: sa.Connection, statements: Statements, identity: Identity
             probe_count=0,
             group_name=member.group_name,
             quarantine="",
+            listed_id=member.listed_id,
             crc32c=member_checksum(member),
         )
     )

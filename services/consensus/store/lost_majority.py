@@ -74,7 +74,7 @@ def recover(url: str, member_id: int, acknowledged: Path | None) -> NewGroup:
 
     Args:
         url: As in `store_url`; no process has it.
-        member_id: Whose store it is.
+        member_id: Whose store it is, as the settings know it.
         acknowledged: File of 14.6; None = where it is by default.
 
     Raises:
@@ -94,7 +94,7 @@ def recover(url: str, member_id: int, acknowledged: Path | None) -> NewGroup:
         with database.core_transaction() as connection:
             _rewrite(connection, statements, reading, group)
         file = AcknowledgedFile(acknowledged or backend.acknowledged_path)
-        present = Acknowledged(member_id, group.member.incarnation, group.entry.term, group.entry.index)
+        present = Acknowledged(group.member.member_id, group.member.incarnation, group.entry.term, group.entry.index)
         file.forgotten(present)  # Finds the newest record, which the new one follows.
         file.begin(present)
         file.close()

@@ -23,7 +23,7 @@ from services.consensus.store.statements import Statements, entry_checksum, last
 
 T = TypeVar("T")
 
-_MEMBER: Final = "SELECT group_id, member_id, incarnation, group_name, quarantine, crc32c FROM raft_member"
+_MEMBER: Final = "SELECT group_id, member_id, incarnation, group_name, quarantine, listed_id, crc32c FROM raft_member"
 _VOTE: Final = "SELECT current_term, voted_for, promise_max_ms, crc32c FROM raft_vote"
 _MARK: Final = (
     "SELECT applied_index, applied_term, machine_time_ms, state_digest, log_index, log_term, configuration_index, "

@@ -43,7 +43,9 @@ def read_only(url: str, acknowledged: Path | None = None) -> tuple[Reading, tupl
         except Exception as error:
             raise backend.translate(error) from error
         member = reading.standing.member
-        path = acknowledged or make_backend(url, member.member_id, StoreOptions(allow_volatile=True)).acknowledged_path
+        path = (
+            acknowledged or make_backend(url, member.settings_id, StoreOptions(allow_volatile=True)).acknowledged_path
+        )
     standing = reading.standing
     present = Acknowledged(member.member_id, member.incarnation, standing.hard_state.current_term, standing.last_index)
     return reading, tuple(text for text in (damage, AcknowledgedFile(path).forgotten(present)) if text)
@@ -64,6 +66,7 @@ def describe(reading: Reading, beside: tuple[str, ...]) -> dict[str, Any]:
     last_term = reading.entries[-1].term if reading.entries else standing.log_mark.term
     return {
         "member_id": standing.member.member_id,
+        "listed_id": standing.member.settings_id,
         "group_id": standing.member.group_id,
         "group_name": standing.member.group_name,
         "incarnation": standing.member.incarnation,

@@ -18,6 +18,7 @@ class StoredMember:
         incarnation: Made when the store was created.
         group_name: Of the settings it was created with; empty = not known.
         quarantine: Why the member was told to distrust it (A4, 14.6); empty = it was not.
+        listed_id: Id the settings know the member by, of one that came back under another; 0 = the same (14.6).
     """
 
     group_id: str
@@ -25,6 +26,12 @@ class StoredMember:
     incarnation: str
     group_name: str = ""
     quarantine: str = ""
+    listed_id: int = 0
+
+    @property
+    def settings_id(self) -> int:
+        """Id the settings know the member by."""
+        return self.listed_id or self.member_id
 
 
 @dataclass(frozen=True, slots=True)

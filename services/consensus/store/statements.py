@@ -195,8 +195,9 @@ def vote_row(state: HardState) -> tuple[int, int, int, int]:
 
 def member_checksum(member: StoredMember) -> int:
     """Return the checksum of a row of `raft_member`."""
+    came_back = (member.listed_id,) if member.listed_id else ()  # Without, the checksum is that of older revisions.
     return checksum_of_row(
-        (member.group_id, member.member_id, member.incarnation, member.group_name, member.quarantine)
+        (member.group_id, member.member_id, member.incarnation, member.group_name, member.quarantine, *came_back)
     )
 
 

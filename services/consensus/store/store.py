@@ -7,6 +7,7 @@ be needed by a person.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,10 +25,13 @@ from services.consensus.store.database import Database
 from services.consensus.store.reading import Reading, oldest_row, read_standing, read_store
 from services.consensus.store.standing import Standing
 from services.consensus.store.statements import Statements
+from services.consensus.store_figures import StoreFigures
 from services.consensus.store_write import StoreWrite
 
 FORGET_ROWS: Final = 1_000
 """Log rows that one transaction deletes (N1)."""
+_SIZE_S: Final = 10.0
+"""How often the size of a busy database is looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,7 @@ class StoreOptions:
         timeout_s: Longest wait for a database server, seconds.
         ballast: Bytes to keep in reserve against a full disk (14.5); 0 = none.
         room: Bytes that must be free to go on after it was full.
+        figures: Takes what the store measures; None = nobody wants to know.
     """
 
     bootstrap: Configuration = NO_MEMBERS
@@ -49,6 +54,7 @@ class StoreOptions:
     timeout_s: float = 1.0
     ballast: int = 0
     room: int = 0
+    figures: StoreFigures | None = None
 
 
 def open_store(url: str, identity: Identity, options: StoreOptions = StoreOptions()) -> SqlStore:
@@ -74,7 +80,7 @@ def open_store(url: str, identity: Identity, options: StoreOptions = StoreOption
     except BaseException:
         database.close()
         raise
-    return SqlStore(database, statements, AcknowledgedFile(acknowledged))
+    return SqlStore(database, statements, AcknowledgedFile(acknowledged), options.figures or StoreFigures())
 
 
 def make_backend(url: str, member_id: int, options: StoreOptions) -> Backend:
@@ -96,8 +102,12 @@ def make_backend(url: str, member_id: int, options: StoreOptions) -> Backend:
 class SqlStore:
     """A store on one connection, used by one thread at a time."""
 
-    def __init__(self, database: Database, statements: Statements, acknowledged: AcknowledgedFile) -> None:
+    def __init__(
+        self, database: Database, statements: Statements, acknowledged: AcknowledgedFile, figures: StoreFigures
+    ) -> None:
         """Take what `open_store` has prepared."""
+        self._figures = figures
+        self._sized_at = 0.0
         self._database = database
         self._statements = statements
         self._acknowledged = acknowledged
@@ -123,6 +133,7 @@ class SqlStore:
             self._database.act(lambda _: self._acknowledged.begin(present))
             self._database.act(lambda _: backend.begin_service())
         server_uuid = self._database.act(backend.server_uuid)
+        self._measure()
         return _stored_state(reading, "; ".join(problems), server_uuid)
 
     def write(self, write: StoreWrite, *, again: bool = False) -> None:
@@ -153,7 +164,11 @@ class SqlStore:
         if self._quarantined:
             return False
         more = self._forget()
-        self._database.act(lambda raw: self._database.backend.tidy(raw, idle=idle and not more))
+        took_s = self._database.act(lambda raw: self._database.backend.tidy(raw, idle=idle and not more))
+        if took_s is not None:
+            self._figures.checkpointed(took_s)
+        if idle or time.monotonic() - self._sized_at > _SIZE_S:
+            self._measure()
         return more
 
     def relieve(self) -> None:
@@ -171,6 +186,10 @@ class SqlStore:
         """Let the database go."""
         self._acknowledged.close()
         self._database.close()
+
+    def _measure(self) -> None:
+        self._sized_at = time.monotonic()
+        self._figures.size_bytes = self._database.act(self._database.backend.size)
 
     def _damage(self) -> str:
         try:
@@ -225,4 +244,6 @@ def _stored_state(reading: Reading, quarantine: str, server_uuid: str) -> Stored
         standing.member.group_id,
         server_uuid,
         reading.audit,
+        standing.member.member_id,
+        standing.member.listed_id,
     )

@@ -39,6 +39,7 @@ raft_member: Final = sa.Table(
     _column("probe_count", sa.BigInteger()),
     sa.Column("group_name", _TEXT, nullable=False, server_default=""),
     sa.Column("quarantine", _TEXT, nullable=False, server_default=""),
+    sa.Column("listed_id", sa.BigInteger(), nullable=False, server_default="0"),
     sa.Column("crc32c", sa.BigInteger(), nullable=False, server_default="0"),
     mysql_engine="InnoDB",
 )

@@ -154,6 +154,7 @@ class PeerTransport:
             known.newest is not loop.configuration
             or known.committed is not mark.configuration
             or known.term != self._term()
+            or known.group_version != loop.machine.group.version
         ):
             self._view = GroupView(
                 self._term(),
@@ -161,5 +162,6 @@ class PeerTransport:
                 loop.status().configuration_index,
                 mark.configuration,
                 mark.configuration_index,
+                loop.machine.group.version,
             )
         return self._view

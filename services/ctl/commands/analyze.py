@@ -26,6 +26,7 @@ def analyze(
         bool, typer.Option("--downtimed", help="Also show what downtime tells to leave alone.")
     ] = False,
     healthy: Annotated[bool, typer.Option("--healthy", help="Also show instances in which nothing is wrong.")] = False,
+    advice: Annotated[bool, typer.Option("--advice", help="Also show what is weak beyond the decision table.")] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Judge a topology in a file; asks no node.
@@ -34,7 +35,8 @@ def analyze(
     {"recover_non_writeable_primary": true}) and `memory`, what earlier readings showed: see AnalysisSettings and
     AnalysisMemory in analysis.proto. Code 0 whatever was found; 2 when the file is malformed.
     """
-    flags = [*(["--downtimed"] if downtimed else []), *(["--healthy"] if healthy else [])]
+    chosen = {"--downtimed": downtimed, "--healthy": healthy, "--advice": advice}
+    flags = [flag for flag, wanted in chosen.items() if wanted]
     done = subprocess.run((*_OFFLINE, "--output", output.value, *flags, "--", snapshot), check=False)  # noqa: S603  Our own program, no shell.
     code = _EXITS.get(done.returncode, Exit.INTERNAL)
     if code is not Exit.OK:

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Mapping
 from datetime import timedelta
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Final, Self, TypeVar
 
@@ -15,6 +16,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 EXIT_CONFIG: Final = 78
 """Exit code of a process whose settings are wrong (sysexits.h, EX_CONFIG)."""
+EXPORTERS: Final = "opentelemetry_traces_exporter"
+"""Entry point by which exporters of spans are known."""
 
 _UNITS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE_UNITS: Final = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
@@ -64,6 +67,21 @@ def parse_host_port(value: object) -> str:
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 Size = Annotated[int, BeforeValidator(parse_size)]
 HostPort = Annotated[str, BeforeValidator(parse_host_port)]
+
+
+def parse_exporter(value: object) -> str:
+    """Check that an exporter of spans is installed, and return its name; empty = none is wanted.
+
+    Raises:
+        ValueError: It is not.
+    """
+    installed = entry_points(group=EXPORTERS).names
+    if value and value not in installed:
+        raise ValueError(f"no exporter of spans is called {value!r}; installed: {', '.join(sorted(installed))}")
+    return str(value)
+
+
+Exporter = Annotated[str, BeforeValidator(parse_exporter)]
 
 
 def is_loopback(host_port: str) -> bool:

@@ -22,7 +22,7 @@ from services.consensus.store import migrations
 from services.consensus.store.birth import Identity
 from services.consensus.store.store import SqlStore, StoreOptions, open_store
 from services.consensus.store.tables import metadata
-from services.shared.topology.instance import Flavor
+from services.shared.topology.server import Flavor
 from tests.support.lab import Lab, LabInstance
 
 IDENTITY: Final = Identity("0a8b5b3e-0000-4000-8000-000000000001", 1, "ours")

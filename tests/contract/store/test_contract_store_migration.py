@@ -15,7 +15,7 @@ from services.consensus.raft.model import START, Entry, HardState
 from services.consensus.state.machine import Mark
 from services.consensus.store import migrations
 from services.consensus.store_write import StoreWrite
-from services.shared.topology.instance import Flavor
+from services.shared.topology.server import Flavor
 from tests.contract.store.conftest import GROUP, IDENTITY, Database, entries, make_schema
 
 HALF_DONE = (

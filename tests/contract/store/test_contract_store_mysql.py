@@ -12,7 +12,7 @@ from services.consensus.raft.model import HardState
 from services.consensus.state.rows import LEASES, put
 from services.consensus.store.store import SqlStore
 from services.consensus.store_write import StoreWrite
-from services.shared.topology.instance import Flavor
+from services.shared.topology.server import Flavor
 from tests.contract.store.commit_cutter import CommitCutter, Cut
 from tests.contract.store.conftest import LEASE, Database, entries, make_schema
 from tests.support.eventually import eventually

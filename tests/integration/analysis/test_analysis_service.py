@@ -148,6 +148,17 @@ async def test_what_was_found_before_is_listed(analysis: AnalysisProcess, discov
     ]
 
 
+async def test_what_is_weak_is_listed(analysis: AnalysisProcess, discovery: FakeDiscovery) -> None:
+    discovery.snapshot = a_topology(a_primary(), a_replica(1), replace(a_replica(2), read_only=False, log_bin=False))
+    await until_serving(analysis)
+    first = await analysis.stub.ListAdvice(pb.ListAdviceRequest(cluster="orders", page_size=1))
+    rest = await analysis.stub.ListAdvice(pb.ListAdviceRequest(page_token=first.next_page_token))
+    assert [(each.kind, each.instance.host) for each in (*first.advice, *rest.advice)] == [
+        (pb.ADVICE_KIND_SEVERAL_WRITABLE, "db2"),
+        (pb.ADVICE_KIND_REPLICA_UNFIT, "db2"),
+    ]
+
+
 async def test_an_explanation_names_what_keeps_a_finding_from_recovery(
     analysis: AnalysisProcess, discovery: FakeDiscovery
 ) -> None:

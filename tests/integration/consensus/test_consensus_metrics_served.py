@@ -65,11 +65,14 @@ async def test_leader_serves_what_alerts_and_manual_name(tmp_path: Path) -> None
 EVENTS = {
     f"{PREFIX}{name}"
     for name in (
+        "checkpoint_seconds",
+        "digest_mismatch_total",
         "gc_pause_seconds",
         "lease_checks_total",
         "lease_lapses_total",
         "peer_clock_rate_ppm",
         "prevotes_total",
+        "snapshot_install_seconds",
         "snapshots_installed_total",
         "snapshots_sent_total",
         "votes_refused_total",

@@ -17,6 +17,7 @@ from google.protobuf import duration_pb2
 from primacy.consensus.v1 import consensus_pb2 as pb
 
 from services.shared.runtime.status import parse_error
+from tests.integration.consensus.operating import Writer, add, all_vote, described, stored, voters
 from tests.support.consensus_group import Group, MemberProcess, acquire, consensus_group, health, new_id, read, register
 from tests.support.eventually import eventually
 
@@ -36,36 +37,6 @@ async def group(tmp_path: Path) -> AsyncIterator[Group]:
 async def stack() -> AsyncIterator[contextlib.AsyncExitStack]:
     async with contextlib.AsyncExitStack() as stack:
         yield stack
-
-
-def described(member: MemberProcess) -> pb.Member:
-    return pb.Member(
-        member_id=member.member_id,
-        name=member.name,
-        raft_endpoint=f"127.0.0.1:{member.raft_port}",
-        api_endpoint=member.api_endpoint,
-    )
-
-
-async def add(leader: MemberProcess, member: MemberProcess, *, auto_promote: bool = True) -> pb.AddMemberResponse:
-    request = pb.AddMemberRequest(request_id=new_id(), member=described(member), auto_promote=auto_promote)
-    return await leader.group.AddMember(request, timeout=10)
-
-
-def voters(members: list[pb.Member]) -> set[int]:
-    return {member.member_id for member in members if member.kind == pb.MEMBER_KIND_VOTER}
-
-
-async def all_vote(member: MemberProcess, expected: set[int], *, within: float = 20) -> pb.GetStatusResponse:
-    async def status() -> pb.GetStatusResponse | None:
-        found = await member.status()
-        return found if voters(list(found.members)) == expected else None
-
-    found = await eventually(
-        status, within=within, retry_on=grpc.aio.AioRpcError, message=lambda: member.output[-3000:]
-    )
-    assert found is not None
-    return found
 
 
 async def refused(call: Awaitable[object]) -> tuple[str, str]:
@@ -103,77 +74,11 @@ class Watch:
         self._task.cancel()
 
 
-class Writer:
-    """Writes steps without pause through whoever leads, and remembers what was acknowledged and the longest gap."""
-
-    def __init__(self, group: Group, members: list[MemberProcess]) -> None:
-        self.acknowledged: list[str] = []
-        self.gap = 0.0
-        self._group = group
-        self.members = members
-        self._last = time.monotonic()
-        self._task = asyncio.create_task(self._write())
-
-    async def _write(self) -> None:
-        request_id, token = new_id(), 0
-        while True:
-            for member in list(self.members):
-                try:
-                    if not token:
-                        token = (await acquire(member)).lease.fencing_token
-                    await member.registry.PublishPrimary(self._request(request_id, token), timeout=1)
-                except grpc.aio.AioRpcError as error:
-                    if parse_error(error).reason in ("STALE_FENCING_TOKEN", "NOT_LEADER", "LEASE_HELD"):
-                        token = 0
-                    continue
-                self.acknowledged.append(request_id)
-                now = time.monotonic()
-                self.gap, self._last = max(self.gap, now - self._last), now
-                request_id = new_id()
-            await asyncio.sleep(0)
-
-    def _request(self, request_id: str, token: int) -> pb.PublishPrimaryRequest:
-        request = pb.PublishPrimaryRequest(
-            request_id=request_id, fencing_token=token, cluster_id=request_id, alias=request_id, server_uuid="u"
-        )
-        request.endpoint.host, request.endpoint.port = "db", 3306
-        return request
-
-    async def count(self, number: int) -> None:
-        """Wait for so many more acknowledged writes."""
-        until = len(self.acknowledged) + number
-
-        async def enough() -> bool:
-            return len(self.acknowledged) >= until
-
-        await eventually(enough, within=30)
-
-    def restart_gap(self) -> None:
-        """Measure the longest gap from now on."""
-        self.gap, self._last = 0.0, time.monotonic()
-
-    async def close(self) -> None:
-        """Write no more."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-
-
 @pytest.fixture
 async def writer(group: Group) -> AsyncIterator[Writer]:
     writer = Writer(group, list(group.members))
     yield writer
     await writer.close()
-
-
-async def stored(member: MemberProcess) -> set[str]:
-    found: set[str] = set()
-    request = pb.ListPrimariesRequest(page_size=1000)
-    while True:
-        page = await member.registry.ListPrimaries(request, timeout=10)
-        found |= {primary.cluster_id for primary in page.primaries}
-        if not page.next_page_token:
-            return found
-        request.page_token = page.next_page_token
 
 
 async def test_operators_change_the_group_in_one_call_each_and_watches_show_it_at_once(
@@ -501,48 +406,6 @@ async def test_leader_whose_recovery_is_silent_hands_over_to_one_whose_recovery_
             return pb.BLOCKER_NOT_READY in status.blockers and not await health(alive, "primacy.leader")
 
         await eventually(says_so, within=15)
-
-
-async def test_member_whose_database_is_deleted_is_quarantined_and_comes_back_under_a_new_id(
-    group: Group, writer: Writer, stack: contextlib.AsyncExitStack
-) -> None:
-    leader = await group.leader()
-    await writer.count(20)
-    await all_vote(leader, {1, 2, 3})
-
-    async def stores_are_known() -> bool:
-        return all(member.incarnation for member in (await leader.status()).members)
-
-    await eventually(stores_are_known, within=15)
-    lost = group.others(leader)[0]
-    writer.members.remove(lost)
-    lost.kill()
-    for file in lost.directory.iterdir():
-        if file.name != "output.log":
-            file.unlink()
-    lost.start()
-
-    async def quarantined() -> bool:
-        found = await lost.status()
-        return pb.BLOCKER_QUARANTINED in found.blockers and "it lost what it promised" in found.quarantine
-
-    await eventually(quarantined, within=15, retry_on=grpc.aio.AioRpcError)
-    assert not await health(lost)
-    lost.kill()
-
-    out = pb.RemoveMemberRequest(request_id=new_id(), member_id=lost.member_id)
-    await leader.group.RemoveMember(out, timeout=5)
-    again = await group.joiner(stack, 9)
-    again.start()
-    await add(leader, again)
-    await all_vote(again, {leader.member_id, group.others(leader)[1].member_id, 9}, within=30)
-    await writer.count(20)
-    await writer.close()
-
-    async def has_all() -> bool:
-        return set(writer.acknowledged) <= await stored(again)
-
-    await eventually(has_all, within=10)
 
 
 async def test_group_survives_each_death_in_turn_a_pause_of_its_leader_and_a_restart_of_all_under_load(

@@ -144,6 +144,7 @@ async def test_io_error_ends_the_process_with_one_line(tmp_path: Path) -> None:
         pytest.param("NODE", "stranger", 78, "none is named", id="not-a-member"),
         pytest.param("HEARTBEAT", "200ms", 78, "heartbeat", id="heartbeat-too-long"),
         pytest.param("HEARTBET", "60ms", 78, "unknown settings", id="misspelt"),
+        pytest.param("SPANS_EXPORTER", "carrier-pigeon", 78, "installed: console", id="no-such-exporter"),
         pytest.param("STORE_URL", "sqlite:////does/not/exist/x.db", 78, "no directory", id="no-directory"),
         pytest.param("STORE_URL", "sqlite:////etc/passwd", 74, "not a database", id="not-a-database"),
         pytest.param("LISTEN", "203.0.113.1:50054", 78, "cannot listen", id="address-not-ours"),

@@ -38,6 +38,7 @@ class FakeSource:
 
     def __init__(self) -> None:
         self.streams = 0
+        self.read_keys: list[InstanceKey] = []
         self._events: asyncio.Queue[TopologyEvent | None] = asyncio.Queue()
 
     def say(self, event: TopologyEvent) -> None:
@@ -47,6 +48,12 @@ class FakeSource:
     def break_off(self) -> None:
         """Break the stream."""
         self._events.put_nowait(None)
+
+    async def read(self, key: InstanceKey) -> None:
+        """Remember what is to be read; the one of two fails."""
+        self.read_keys.append(key)
+        if len(self.read_keys) % 2:
+            raise DependencyUnavailable("discovery", "cut by the test")
 
     async def watch(self) -> AsyncGenerator[TopologyEvent, None]:
         """Yield what the test says."""
@@ -267,3 +274,12 @@ async def test_a_full_pass_finds_nothing_to_set_right(desk: Desk) -> None:
     await desk.hears(DEAD, K.DEAD_PRIMARY)
     desk.app.prove([PRIMARY, InstanceKey("db1", 3306)])
     assert desk.app.differences == 0
+
+
+async def test_what_a_standing_finding_rests_on_is_read_again(desk: Desk) -> None:
+    await desk.hears(a_topology(a_primary(answers=False), a_replica(1)), K.UNREACHABLE_PRIMARY)
+    desk.now = at(10)
+    await eventually(lambda: desk.source.read_keys == [PRIMARY, InstanceKey("db1", 3306)], within=10)
+    desk.now = at(11)
+    await eventually(lambda: len(desk.source.read_keys) == 4, within=10)
+    await desk.hears(HEALTHY)

@@ -10,10 +10,12 @@ from primacy.discovery.v1 import discovery_pb2
 from primacy.topology.v1 import topology_pb2
 
 from services.analysis import convert
+from services.analysis.advice import AdviceKind
 from services.analysis.analyst import Analyst
 from services.analysis.description import describe
-from services.analysis.kinds import FindingKind
+from services.analysis.kinds import Emergency, FindingKind, RecoveryClass, StructureWarning
 from services.analysis.model import FindingChanges, Limits, Progress, TopologyDelta
+from services.analysis.standing import InstanceType
 from services.shared.runtime.errors import InvalidField
 from services.shared.topology.convert.instance import instance_to_proto
 from services.shared.topology.convert.snapshot import cluster_to_proto, snapshot_to_proto
@@ -81,6 +83,18 @@ def test_every_kind_is_described_with_the_instance(kind: FindingKind) -> None:
     text = describe(kind, (), circumstances(a_primary(answers=False), [a_replica(1)]))
     assert "db0:3306" in text
     assert "{" not in text
+
+
+def test_every_enum_has_a_message_value_for_each_member_and_no_other() -> None:
+    for kind, message, prefix in (
+        (StructureWarning, pb.StructureWarning, "STRUCTURE_WARNING"),
+        (InstanceType, pb.InstanceType, "INSTANCE_TYPE"),
+        (Emergency, pb.Emergency, "EMERGENCY"),
+        (RecoveryClass, pb.RecoveryClass, "RECOVERY_CLASS"),
+        (AdviceKind, pb.AdviceKind, "ADVICE_KIND"),
+    ):
+        members: list[str] = [member.name for member in kind]
+        assert set(message.keys()) == {f"{prefix}_{name}" for name in ("UNSPECIFIED", *members)}
 
 
 def test_a_finding_goes_out_whole() -> None:

@@ -174,3 +174,14 @@ def test_port_zero_names_no_source(tmp_path: Path, capsys: pytest.CaptureFixture
     values["instances"][0]["channels"] = [{"source": {"host": "db9", "port": 0}}]
     lines = told(capsys, write(tmp_path, json.dumps(values)))
     assert lines["db0:3306"]["code"] == "DEAD_PRIMARY_WITHOUT_REPLICAS"
+
+
+def test_advice_comes_after_the_findings_and_only_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    file = str(SNAPSHOTS / "UnreachableMaster.json")
+    assert main([file, "--output", "json", "--advice"]) == 0
+    *lines, last = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (last["advice"], last["instance"]) == ("PARTIAL_PARTITION", "db0:3306")
+    assert main([file, "--output", "json"]) == 0
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [
+        line for line in lines if "code" in line
+    ]

@@ -105,3 +105,17 @@ def test_preference_and_bounds_reach_whom_they_are_for() -> None:
     assert [member.preference for member in settings.configuration().members] == [10, 20, 30]
     bounded = made(max_inflight=7, max_batch=9, max_uncommitted="1MiB").core()
     assert (bounded.max_inflight, bounded.max_batch, bounded.max_uncommitted) == (7, 9, 1 << 20)
+
+
+def test_member_that_came_back_waits_to_be_added_under_its_new_id_where_it_was() -> None:
+    settings = made(node="node2").rejoined(77)
+    member = settings.member
+    assert (member.member_id, member.name, member.raft_endpoint, member.api_endpoint) == (77, "node2", "h2:2", "h2:1")
+    assert (settings.configuration(), settings.group_id) == (NO_MEMBERS, "")
+    assert settings.core().member_id == 77
+
+
+def test_exporter_of_spans_has_to_be_installed() -> None:
+    assert made(spans_exporter="console").spans_exporter == "console"
+    with pytest.raises(ValidationError, match="installed: console"):
+        made(spans_exporter="carrier-pigeon")

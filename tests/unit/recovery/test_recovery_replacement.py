@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from services.recovery.model import LossState, PlanRefusal, RecoveryKind, Refusa
 from services.recovery.policy import PlanningPolicy
 from services.shared.topology.channel import ThreadState
 from services.shared.topology.operators import PromotionRule
+from services.shared.topology.position import BinlogPosition
+from services.shared.topology.server import SemiSync
 from tests.support.recovery.topologies import (
     ACKER,
     UNREADABLE,
@@ -74,7 +77,7 @@ CHOSEN = [
         {"a": {"promotion_rule": PREFER}, "b": {"received": 90, "promotion_rule": MUST}},
         None,
         "a",
-        id="ideal: preferred",
+        id="ideal",
     ),
     pytest.param({"a": {}, "b": {"received": 90, "promotion_rule": MUST}}, None, "b", id="must counts as preferred"),
     pytest.param(
@@ -87,7 +90,7 @@ CHOSEN = [
         {"a": {"data_center": "west", "promotion_rule": PREFER}, "b": {"received": 90}},
         None,
         "a",
-        id="preferred is kept",
+        id="is kept",
     ),
     pytest.param(
         {"a": {"data_center": "west"}, "b": {"received": 90, "data_center": "west", "promotion_rule": PREFER}},
@@ -165,7 +168,8 @@ def test_who_is_promoted(servers: dict[str, dict[str, Any]], policy: PlanningPol
 
 def test_replica_of_the_most_advanced_one_may_take_over_from_it() -> None:
     below = replica("r", 100, source=key("a"), promotion_rule=PREFER)
-    made = planned(primary(), replica("a"), replica("b"), below)
+    assert planned(primary(), replica("a"), replica("b"), below).chosen == key("a"), "as good as any that is moved"
+    made = planned(primary(), replica("a", data_center="west"), replica("b", 90), below)
     assert (made.chosen, made.interim) == (key("r"), key("a"))
     catch_up = next(step for step in made.steps if step.kind is StepKind.CATCH_UP)
     assert catch_up.statements == ("START REPLICA",)
@@ -192,8 +196,6 @@ def test_who_died_or_did_not_catch_up_is_not_tried_again() -> None:
 
 
 def test_delay_is_taken_off_the_one_that_catches_up() -> None:
-    from datetime import timedelta
-
     made = planned(primary(), replica("a"), replica("b", 90, promotion_rule=PREFER, sql_delay=timedelta(hours=1)))
     assert made.chosen == key("a"), "a source that is delayed may not feed one that is not"
     made = planned(primary(), replica("a"), replica("b", 90, promotion_rule=PREFER, sql_delay=timedelta(seconds=5)))
@@ -202,9 +204,6 @@ def test_delay_is_taken_off_the_one_that_catches_up() -> None:
 
 
 def test_loss_is_that_of_the_most_advanced_one() -> None:
-    from datetime import timedelta
-
-    from services.shared.topology.server import SemiSync
 
     semi_sync = SemiSync(True, True, 1, 1, timedelta(seconds=10))
     dead = primary(semi_sync=semi_sync)
@@ -236,8 +235,6 @@ def test_last_resort_is_promoted_and_the_others_are_lost(facts: dict[str, Any], 
 
 
 def without_gtid(name: str, file: int, position: int, **facts: Any) -> Any:
-    from services.shared.topology.position import BinlogPosition
-
     where = BinlogPosition(f"binlog.{file:06d}", position)
     defaults: dict[str, Any] = {
         "executed_gtid_set": "",

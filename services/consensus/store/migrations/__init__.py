@@ -8,7 +8,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-NEWEST: Final = "0004"
+NEWEST: Final = "0005"
 """The revision this version works with; what `versions/` ends with."""
 
 SETTINGS_CONFIGURATION: Final = -1
@@ -27,12 +27,12 @@ def upgrade(connection: sa.Connection) -> None:
     """
     if revision_of(connection) == NEWEST:
         return
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     # Imported only when there is something to do: a usual start is 200 ms faster and some MB smaller without it.
     from alembic import command
     from alembic.config import Config
     from alembic.util import CommandError
 
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.attributes["connection"] = connection
