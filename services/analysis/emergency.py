@@ -1,4 +1,4 @@
-"""Which servers to read again at once, because a verdict would be the better for it (section 6 of the failure analysis).
+"""Which servers to read again at once, because a verdict would be the better for it (section 6 of the analysis).
 
 Reading only: restarting replication is for who holds the lease, so that finding merely names it. Discovery follows a
 suspicion with a burst of its own; what is asked for here begins when a finding has outlasted it.

@@ -7,16 +7,19 @@ import logging
 import os
 import sys
 import uuid
+from pathlib import Path
 
 from primacy.recovery.v1 import recovery_pb2_grpc
 
 from services.recovery.app import RecoveryApp
 from services.recovery.audit import AuditFile, log_stop
+from services.recovery.case import read_policy
 from services.recovery.consensus_client import ConsensusClient
 from services.recovery.execute import ExecutorSettings, MysqlExecutor
 from services.recovery.execute_steps import Limits
 from services.recovery.feeds import Feeds
 from services.recovery.lease_holder import LeaseHolder
+from services.recovery.policy import DEFAULT_POLICY, PlanningPolicy
 from services.recovery.presence import Presence
 from services.recovery.server import ERROR_DOMAIN, ERRORS, SERVICE_NAME, RecoveryServicer
 from services.recovery.settings import RecoverySettings
@@ -28,6 +31,7 @@ from services.shared.runtime.grpc_client import open_channel
 from services.shared.runtime.grpc_server import GrpcServer, UnsafeListener, stop_signal
 from services.shared.runtime.settings import EXIT_CONFIG, load_settings, read_secret
 from services.shared.runtime.telemetry import start_logging
+from services.shared.topology.snapshot_file import SnapshotFileError
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +63,17 @@ def executor_settings(settings: RecoverySettings) -> ExecutorSettings:
     return ExecutorSettings(connection, limits, settings.fence_timeout, settings.server_lane, settings.fence_lane)
 
 
-async def serve(settings: RecoverySettings, reach: ExecutorSettings) -> int:
+def planning_policy(file: Path | None) -> PlanningPolicy:
+    """Return what steers the choice of a successor.
+
+    Raises:
+        OSError: The file cannot be read.
+        SnapshotFileError: It is malformed, or contradicts itself.
+    """
+    return DEFAULT_POLICY if file is None else read_policy(file.read_text(encoding="utf-8"))
+
+
+async def serve(settings: RecoverySettings, reach: ExecutorSettings, planning: PlanningPolicy) -> int:
     """Serve until a stop signal; return the exit code."""
     stop = stop_signal()
     server = GrpcServer(settings, ERROR_DOMAIN, ERRORS, [SERVICE_NAME])
@@ -100,6 +114,7 @@ async def serve(settings: RecoverySettings, reach: ExecutorSettings) -> int:
             block_period=settings.block_period,
             drain_timeout=settings.drain_timeout,
             audit=stops,
+            planning=planning,
         )
 
         def take_note() -> None:
@@ -161,10 +176,14 @@ def main() -> int:
         return EXIT_CONFIG
     try:
         reach = executor_settings(settings)
+        planning = planning_policy(settings.planning_policy_file)
+    except SnapshotFileError as error:
+        sys.stderr.write(f"{settings.planning_policy_file}: {error}\n")
+        return EXIT_CONFIG
     except OSError as error:
         sys.stderr.write(f"cannot read {error.filename}: {error.strerror}\n")
         return EXIT_CONFIG
-    return asyncio.run(serve(settings, reach))
+    return asyncio.run(serve(settings, reach, planning))
 
 
 if __name__ == "__main__":

@@ -14,11 +14,11 @@ from primacy.analysis.v1 import analysis_pb2
 from primacy.recovery.v1 import recovery_pb2 as pb
 
 from services.recovery.convert import policy_from_proto
-from services.recovery.policy import contradictions
+from services.recovery.policy import PlanningPolicy, contradictions
 from services.recovery.situation import Situation
 from services.shared.topology.key import InstanceKey
 from services.shared.topology.snapshot import TopologySnapshot
-from services.shared.topology.snapshot_file import SnapshotFile, read_snapshot
+from services.shared.topology.snapshot_file import SnapshotFile, read_message, read_snapshot
 
 _POLICY: Final = "policy"
 _MEMBERS: Final = {
@@ -46,6 +46,20 @@ def read_case(text: str, failed: InstanceKey) -> Situation:
         raise file.error((_POLICY, field), problem)
     snapshot = _complete(file)
     return Situation(snapshot, failed, _taken(snapshot), policy)
+
+
+def read_policy(text: str) -> PlanningPolicy:
+    """Return what a file says that is a policy alone.
+
+    Raises:
+        SnapshotFileError: It is not such a file, or it contradicts itself.
+    """
+    file = read_message(text, pb.PlanningPolicy)
+    assert isinstance(file.message, pb.PlanningPolicy)
+    policy = policy_from_proto(file.message)
+    for field, problem in contradictions(policy):
+        raise file.error((field,), problem)
+    return policy
 
 
 def _complete(file: SnapshotFile) -> TopologySnapshot:

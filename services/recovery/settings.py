@@ -55,6 +55,10 @@ class RecoverySettings(ServiceSettings):
     connect_wait: Duration = timedelta(seconds=3)
     """How long a re-pointed replica may take to connect to the new primary."""
 
+    planning_policy_file: Path | None = None
+    """What steers the choice of a successor: a `PlanningPolicy` in protobuf JSON, such as
+    `{"prevent_cross_region": true}`; read at the start. None: the defaults."""
+
     audit_file: Path | None = None
     """Append here, beside the log, what was stopped in the middle because the lease was lost. None: the log only."""
 

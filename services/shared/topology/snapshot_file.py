@@ -73,6 +73,28 @@ class SnapshotFile:
         return _error(self._lines, path, problem)
 
 
+@dataclass(frozen=True, slots=True)
+class MessageFile:
+    """What a file that is one message says."""
+
+    message: Message
+    _lines: Mapping[Path, int] = field(repr=False)
+
+    def error(self, path: Path, problem: str) -> SnapshotFileError:
+        """Return what is wrong with one value, for a reader that knows more about it than this module."""
+        return _error(self._lines, path, problem)
+
+
+def read_message(text: str, kind: type[Message]) -> MessageFile:
+    """Read the text of a file that is one message in protobuf JSON.
+
+    Raises:
+        SnapshotFileError: It is not such a file.
+    """
+    whole, lines = _parse(text)
+    return MessageFile(_message(whole, kind, (), lines), lines)
+
+
 def read_snapshot(text: str, more: Mapping[str, type[Message]] | None = None) -> SnapshotFile:
     """Read the text of a file.
 
@@ -128,7 +150,7 @@ def _parse(text: str) -> tuple[dict[str, Any], dict[Path, int]]:
     except RecursionError:
         raise SnapshotFileError("", 1, "it is nested too deeply") from None
     if not isinstance(whole, dict):
-        raise SnapshotFileError("", 1, "the file must be one JSON object with `instances`")
+        raise SnapshotFileError("", 1, "the file must be one JSON object {…}")
     return whole, {_as_in_proto(path): line for path, line in places(text)}
 
 

@@ -14,6 +14,7 @@ from primacy.recovery.v1 import recovery_pb2
 from primacy.topology.v1 import topology_pb2
 
 from services.ctl.text import Line, plain
+from services.ctl.views.advice import advice_lines, changes_lines
 from services.ctl.views.explain import explain_lines
 from services.ctl.views.findings import findings_lines
 from services.ctl.views.plan import loss_line, plan_lines
@@ -352,3 +353,66 @@ def test_explanation_of_a_healthy_instance_has_no_alarm() -> None:
     )
 
     assert text(explain_lines([healthy], [], NOW)).splitlines()[1] == "p:3306: no problem"
+
+
+def test_a_weakness_is_told_with_what_mends_it() -> None:
+    advice = analysis_pb2.Advice(
+        kind=analysis_pb2.ADVICE_KIND_SEEN_TWICE, cluster_id="id", instance=at("p"), seen="as r has", remedy="forget it"
+    )
+    assert text(advice_lines([advice])) == "\nseen-twice p:3306  cluster id\n  as r has\n  mend it: forget it"
+    assert text(advice_lines([])) == "\nnothing to advise"
+
+
+def test_changes_are_told_with_how_long_the_finding_before_held() -> None:
+    change = analysis_pb2.FindingChange(
+        instance=at("p"),
+        orchestrator_before="NoProblem",
+        orchestrator_after="DeadMaster",
+        change_time=ago(0),
+        lasted=milliseconds(4200),
+    )
+    assert text(changes_lines([change])).endswith("  p:3306  NoProblem -> DeadMaster  after 4.20 s")
+    assert text(changes_lines([])) == "\nno change since analysis was started"
+
+
+def test_a_finding_of_warnings_alone_has_their_names_and_its_marks() -> None:
+    finding = analysis_pb2.Finding(
+        instance=at("p"),
+        kind=analysis_pb2.FINDING_KIND_NO_PROBLEM,
+        orchestrator_code="NoProblem",
+        orchestrator_warnings=["NoLoggingReplicasStructureWarning"],
+        structure_warnings=[analysis_pb2.STRUCTURE_WARNING_NO_LOGGING_REPLICAS],
+        replicas_downtimed=True,
+        graced=True,
+    )
+    head = text(findings_lines([finding], timedelta(seconds=1), NOW)).splitlines()[1]
+    assert head.startswith("NoLoggingReplicasStructureWarning p:3306")
+    assert "all replicas in downtime" in head
+    assert "in grace" in head
+
+
+def test_an_explanation_shows_warnings_that_hold_and_gates_that_are_closed() -> None:
+    explanation = analysis_pb2.Explanation(
+        instance=at("p"),
+        finding=analysis_pb2.Finding(kind=analysis_pb2.FINDING_KIND_NO_PROBLEM),
+        warnings=[
+            analysis_pb2.WarningTrace(
+                number=1,
+                warning=analysis_pb2.STRUCTURE_WARNING_NO_LOGGING_REPLICAS,
+                conditions=[analysis_pb2.ConditionTrace(text="none logs", seen="0 of 3", holds=True)],
+                holds=True,
+            ),
+            analysis_pb2.WarningTrace(number=2, warning=analysis_pb2.STRUCTURE_WARNING_NO_FAILOVER_SUPPORT),
+        ],
+        gates=[
+            analysis_pb2.GateTrace(name="downtime", closed=True, seen="it is in downtime", opens="its end"),
+            analysis_pb2.GateTrace(name="grace", seen="nothing was restarted"),
+        ],
+    )
+    assert text(explain_lines([explanation], [], NOW)).splitlines()[3:-1] == [
+        "  W1 no-logging-replicas: holds",
+        "       + none logs: 0 of 3",
+        "  W2 no-failover-support: does not hold",
+        "  gate downtime: closed, it is in downtime; what opens it: its end",
+        "  gate grace: open, nothing was restarted",
+    ]

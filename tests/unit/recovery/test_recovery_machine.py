@@ -12,6 +12,7 @@ import pytest
 
 from services.recovery.machine import RecoveryMachine
 from services.recovery.model import LossState, Recovery, RecoveryKind, RecoveryState, StepKind, StepState
+from services.recovery.policy import PlanningPolicy
 from services.recovery.turn import HOLDS, Command, StepResult, Turn
 from services.shared.topology.operators import PromotionRule
 from tests.support.recovery.fleet import FakeFleet
@@ -179,6 +180,63 @@ def test_nobody_to_promote_ends_without_a_change_of_roles() -> None:
     assert finished.state is RecoveryState.FAILED
     assert "its promotion rule is MUST_NOT" in finished.error
     assert fleet.writable() == []
+
+
+def fleet_with_preferred() -> FakeFleet:
+    preferred = replica("c", 90, promotion_rule=PromotionRule.PREFER)
+    fleet = FakeFleet(primary(), replica("a", 110, executed=105), replica("b", 100), preferred)
+    fleet.dead.add(P)
+    return fleet
+
+
+def test_preferred_replica_catches_up_and_is_promoted() -> None:
+    fleet = fleet_with_preferred()
+    finished = run(fleet)
+    assert (finished.state, finished.interim) == (RecoveryState.SUCCEEDED, key("a"))
+    assert fleet.writable() == ["c"]
+    assert fleet.servers[key("c")].executed_gtid_set == gtids(110)
+    assert [each for each in kinds(finished) if "freeze" not in each] == [
+        "choose c", "drain a", "catch_up c", "promote c", "publish c", "repoint a", "repoint b", "verify c",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("trouble", ["dead", "refuses"])
+def test_replica_that_does_not_catch_up_is_passed_over(trouble: str) -> None:
+    fleet = fleet_with_preferred()
+    (fleet.refuse_repoint if trouble == "refuses" else fleet.dead).add(key("c"))
+    if trouble == "dead":
+        fleet.dead.discard(key("c"))
+    machine = RecoveryMachine(recovery())
+
+    def die(command: Command) -> None:
+        if trouble == "dead" and command.step.kind is StepKind.CATCH_UP:
+            fleet.dead.add(key("c"))
+
+    drive(machine, machine.start(fleet.snapshot(), NOW), Journal(machine.recovery), fleet, before=die)
+    assert fleet.writable() == ["a"]
+    assert machine.recovery.interim is None
+    assert machine.recovery.state is RecoveryState.SUCCEEDED_WITH_LOSSES
+
+
+@pytest.mark.parametrize("commands", range(1, 12))
+def test_next_leader_finishes_a_promotion_in_two_steps(commands: int) -> None:
+    fleet = fleet_with_preferred()
+    journal = Journal(recovery())
+    try:
+        run(fleet, journal, commands=commands)
+    except Crash:
+        machine = RecoveryMachine(journal.recovery)
+        drive(machine, machine.resume(fleet.snapshot(), NOW), journal, fleet)
+    assert journal.recovery.state is RecoveryState.SUCCEEDED
+    assert fleet.writable() == ["c"]
+    assert {each.sources for each in fleet.servers.values() if each.key in (key("a"), key("b"))} == {(key("c"),)}
+
+
+def test_policy_steers_the_choice_of_the_real_thing() -> None:
+    fleet = fleet_of_three()
+    machine = RecoveryMachine(recovery(), policy=PlanningPolicy(promotion_ignore_hosts=("^a:",)))
+    drive(machine, machine.start(fleet.snapshot(), NOW), Journal(machine.recovery), fleet)
+    assert fleet.writable() == ["c"]
 
 
 def test_primary_that_answers_is_fenced_and_bounds_the_loss() -> None:

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from services.recovery.case import read_policy
 from services.recovery.model import LossState, PlanRefusal, Refusal, Verdict
 from services.recovery.policy import Durability, PlanningPolicy, contradictions
 from services.shared.topology.operators import PromotionRule
+from services.shared.topology.snapshot_file import SnapshotFileError
 from tests.support.recovery.topologies import ACKER, SEMI_SYNC, entry, key, planned, primary, replica
 
 MINUTE = timedelta(minutes=1)
@@ -89,3 +91,13 @@ CONTRADICTIONS = [
 @pytest.mark.parametrize(("policy", "fields"), CONTRADICTIONS)
 def test_contradictory_policy_is_named(policy: PlanningPolicy, fields: list[str]) -> None:
     assert [field for field, _ in contradictions(policy)] == fields
+
+
+def test_policy_file_is_read_or_named_by_field_and_line() -> None:
+    policy = read_policy('{"prevent_cross_region": true, "fail_promotion_on_lag": "90s"}')
+    assert policy == PlanningPolicy(prevent_cross_region=True, fail_promotion_on_lag=timedelta(seconds=90))
+    assert read_policy("{}") == PlanningPolicy()
+    with pytest.raises(SnapshotFileError, match="line 2: promotion_ignore_hosts"):
+        read_policy('{"prevent_cross_region": true,\n"promotion_ignore_hosts": ["["]}')
+    with pytest.raises(SnapshotFileError, match="line 1: nonsense"):
+        read_policy('{"nonsense": 1}')
