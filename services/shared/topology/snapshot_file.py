@@ -114,6 +114,8 @@ def read_snapshot(text: str, more: Mapping[str, type[Message]] | None = None) ->
     assert isinstance(snapshot, pb.TopologySnapshot)
     for path, problem in _wrong_instances(snapshot):
         raise _error(lines, path, problem)
+    for instance in snapshot.instances:
+        _drop_channels_without_source(instance)
     for endpoint in _endpoints(snapshot):
         endpoint.port = endpoint.port or DEFAULT_PORT
     numbers = {key_from_proto(each.endpoint): number for number, each in enumerate(snapshot.instances)}
@@ -178,13 +180,13 @@ def _repeated_lines(text: str, name: str) -> Iterator[tuple[Path, int]]:
 
 def _message(value: Any, kind: type[Message], path: Path, lines: Mapping[Path, int]) -> Message:
     message = kind()
-    for place, problem in _wrong(value, cast(Descriptor, message.DESCRIPTOR), path):
-        raise _error(lines, place, problem)
     try:
-        json_format.ParseDict(value, message)
-    except json_format.ParseError as error:  # What the walk above let pass: named as well as protobuf can.
+        return json_format.ParseDict(value, message)
+    except (json_format.ParseError, TypeError, AttributeError) as error:
+        # Protobuf names neither the place nor what it expected; a walk, which costs more than the reading, does.
+        for place, problem in _wrong(value, cast(Descriptor, message.DESCRIPTOR), path):
+            raise _error(lines, place, problem) from None
         raise _error(lines, path, str(error)) from None
-    return message
 
 
 def _wrong(value: Any, descriptor: Descriptor, path: Path) -> Iterator[tuple[Path, str]]:
@@ -269,8 +271,22 @@ def _wrong_instances(snapshot: pb.TopologySnapshot) -> Iterator[tuple[Path, str]
             yield (*path, "endpoint"), f"{key[0]}:{key[1]} is instances[{seen[key]}] already"
         seen[key] = place
         for number, channel in enumerate(instance.channels):
-            yield from _wrong_endpoint(channel.source, (*path, "channels", number, "source"))
+            if _has_source(channel):
+                yield from _wrong_endpoint(channel.source, (*path, "channels", number, "source"))
         yield from _wrong_sets(instance, path)
+
+
+def _has_source(channel: pb.ReplicationChannel) -> bool:
+    """Tell whether a channel leads anywhere: one that was reset, or `_` and `//host` for detached ones, does not."""
+    host = channel.source.host
+    return host not in ("", "_") and not host.startswith("//")
+
+
+def _drop_channels_without_source(instance: pb.Instance) -> None:
+    kept = [channel for channel in instance.channels if _has_source(channel)]
+    if len(kept) < len(instance.channels):
+        del instance.channels[:]
+        instance.channels.extend(kept)
 
 
 def _wrong_endpoint(endpoint: pb.Endpoint, path: Path) -> Iterator[tuple[Path, str]]:
