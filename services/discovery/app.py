@@ -97,7 +97,9 @@ class DiscoveryApp:
         await self._rounds.wait_started()
         self._rounds.try_out(key)
         first = await self._rounds.probe(key, ProbeDepth.FULL)
-        if isinstance(first.outcome, ProbeFailure):
+        if first is None:
+            self._refuse_unless_seen(key, ProbeFailure(FailureKind.TIMEOUT, 0, "too many probes wait; try again"))
+        elif isinstance(first.outcome, ProbeFailure):
             self._refuse_unless_seen(key, first.outcome)
         crawled, frontier = {key}, self._known_neighbours(key)
         while frontier - crawled:
@@ -114,7 +116,7 @@ class DiscoveryApp:
         self._rounds.give_up(key)
         if failure.kind is FailureKind.ACCESS_DENIED:
             raise AccountRefused(str(key), failure.number, failure.problem)
-        if failure.kind is FailureKind.REFUSED:
+        if failure.kind in (FailureKind.REFUSED, FailureKind.SATURATED):
             raise InstanceNotRead(str(key), failure.number, failure.problem)
         raise InstanceUnreachable(str(key), failure.problem)
 

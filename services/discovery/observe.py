@@ -41,8 +41,6 @@ class ProbeRows:
         binary_log: Rows of the binary log status.
         semi_sync: Rows of `SELECT_SEMI_SYNC_VARIABLES`.
         status: Rows of `SELECT_STATUS`.
-        data_center: Rows of the operator's query.
-        promotion_rule: Rows of the operator's query.
     """
 
     dynamic: Row
@@ -54,8 +52,6 @@ class ProbeRows:
     binary_log: Rows | None = None
     semi_sync: Rows | None = None
     status: Rows | None = None
-    data_center: Rows | None = None
-    promotion_rule: Rows | None = None
 
 
 def select_dynamic(dialect: Dialect) -> str:
@@ -108,24 +104,33 @@ def observe(
     if rows.replicas is not None:
         reported = reported_replicas(instance.key, rows.replicas, rows.dump_threads or ())
         instance = replace(instance, reported_replicas=reported)
-    instance = _with_status(instance, rows.semi_sync, rows.status)
-    if rows.data_center is not None:
-        instance = replace(instance, data_center=_single(rows.data_center))
-    if rows.promotion_rule is not None:
-        rule = _PROMOTION_RULES.get(_single(rows.promotion_rule).lower(), PromotionRule.NEUTRAL)
+    return _with_status(instance, rows.semi_sync, rows.status)
+
+
+def with_operator_rows(
+    instance: Instance, *, data_center: Rows | None = None, promotion_rule: Rows | None = None
+) -> Instance:
+    """Return the instance with what the operator's queries returned; None: not read, stays as it was."""
+    if data_center is not None:
+        instance = replace(instance, data_center=_single(data_center))
+    if promotion_rule is not None:
+        rule = _PROMOTION_RULES.get(_single(promotion_rule).lower(), PromotionRule.NEUTRAL)
         instance = replace(instance, promotion_rule=rule)
     return instance
+
+
+def server_uuid(key: InstanceKey, row: Row) -> str:
+    """Return the identity of a server by the row of `select_static`."""
+    return str(row["server_uuid"]).lower() if "server_uuid" in row else mariadb_server_uuid(key, int(row["server_id"]))
 
 
 def _with_static(instance: Instance, row: Row | None) -> Instance:
     if row is None:
         return instance
-    server_id = int(row["server_id"])
-    uuid = str(row["server_uuid"]).lower() if "server_uuid" in row else mariadb_server_uuid(instance.key, server_id)
     return replace(
         instance,
-        server_uuid=uuid,
-        server_id=server_id,
+        server_uuid=server_uuid(instance.key, row),
+        server_id=int(row["server_id"]),
         version=str(row["version"]),
         version_comment=str(row["version_comment"]),
         hostname=str(row["hostname"]),

@@ -11,11 +11,12 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
 from services.discovery import observe
+from services.discovery.lane import LONGEST_WAIT_S, Lane, Lanes, NoPlace, Place
 from services.discovery.model import ProbeDepth, ProbeFailure, ProbeResult
 from services.discovery.ports import Clock
 from services.shared.mysql.connect import (
@@ -45,7 +46,16 @@ _KINDS: Final = {
     ServerTimeout: FailureKind.TIMEOUT,
     ConnectionLost: FailureKind.LOST,
 }
+_NUMBERED_KINDS: Final = {
+    **dict.fromkeys((1040, 1203, 1226), FailureKind.SATURATED),
+    **dict.fromkeys((1205, 1969, 3024), FailureKind.TIMEOUT),
+}
+"""Lock wait, MariaDB's and MySQL's limit of a statement are time-outs, though the server says so itself."""
 _MANDATORY: Final = frozenset({"dynamic", "replication", "static"})
+_OPERATOR_LIMIT: Final = timedelta(milliseconds=200)
+"""Longest wait for an operator's query: two of them leave a probe shorter than what counts as slow."""
+_OPERATOR_PAUSE_NS: Final = 60_000_000_000
+"""After one that took longer: it would again, and each time it costs the connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +66,10 @@ class ProbeSettings:
         connection: Account, TLS, time-outs.
         data_center_query: The operator's query; empty = none.
         promotion_rule_query: The operator's query; empty = none.
-        healthy_lane: Threads for servers that answered last time.
-        suspect_lane: Threads for the others.
+        healthy_lane: Threads for servers that answered last time, and are no primaries.
+        suspect_lane: Threads for those that did not.
+        primary_lane: Threads for primaries; those that hang hold one each, and must not hold up the others.
+        burst_lane: Threads for bursts; the same.
     """
 
     connection: ConnectionSettings
@@ -65,6 +77,8 @@ class ProbeSettings:
     promotion_rule_query: str = ""
     healthy_lane: int = 16
     suspect_lane: int = 16
+    primary_lane: int = 64
+    burst_lane: int = 64
 
 
 class Session:
@@ -81,6 +95,8 @@ class Session:
         self._unavailable: set[str] = set()
         self._told: set[str] = set()
         self._aborted = False
+        self._operator_due = False
+        self._operator_pause_end_ns = 0
 
     def read(self, depth: ProbeDepth) -> Instance | ProbeFailure:
         """Read the server; blocks. Never raises: what goes wrong is the answer."""
@@ -88,7 +104,7 @@ class Session:
             self._aborted = False
             return self._read(depth)
         except MysqlError as error:
-            kind = _KINDS.get(type(error), FailureKind.REFUSED)
+            kind = _NUMBERED_KINDS.get(error.number) or _KINDS.get(type(error), FailureKind.REFUSED)
             return ProbeFailure(kind, error.number, error.problem, partial=bool(error.completed))
         except Exception as error:  # A row of an unexpected shape must not end the probing.
             log.exception("discovery.probe_broken", extra={"instance": str(self.key)})
@@ -105,7 +121,10 @@ class Session:
 
     def _connect(self) -> MysqlConnection:
         self.close()
-        connection = MysqlConnection(self.key, self._settings.connection)
+        settings = self._settings.connection
+        # Below the deadline of a probe (the read time-out), so that what waits for a lock is refused and not hung.
+        settings = replace(settings, statement_limit=settings.read_timeout * 2 / 3)
+        connection = MysqlConnection(self.key, settings)
         self._connection = connection
         if self._aborted:
             raise ServerTimeout(str(self.key), 0, "no answer in time")
@@ -131,10 +150,37 @@ class Session:
             static=rows["static"][0] if "static" in rows else None,
             **{name: found for name, found in rows.items() if name != "static"},
         )
-        previous = self._last if not fresh else Instance(self.key)
+        same = not fresh or self._last.server_uuid == observe.server_uuid(self.key, rows["static"][0])
+        previous = self._last if same else Instance(self.key)
         now = self._clock.utc_now()
         self._last = observe.observe(previous, self._dialect.flavor, probe_rows, now, self._signs)
+        self._operator_due |= fresh or depth is ProbeDepth.FULL
+        if self._operator_due and depth is not ProbeDepth.BURST:
+            self._read_operator_queries(connection)
         return self._last
+
+    def _read_operator_queries(self, connection: MysqlConnection) -> None:
+        """Read what the operator's queries say; one that fails or hangs leaves what was known, and the probe valid."""
+        if self._clock.boottime_ns() < self._operator_pause_end_ns:
+            return
+        self._operator_due = False
+        queries = {
+            "data_center": self._settings.data_center_query.rstrip("; \n"),
+            "promotion_rule": self._settings.promotion_rule_query.rstrip("; \n"),
+        }
+        connection.set_read_timeout(_OPERATOR_LIMIT)
+        for name, sql in queries.items():
+            if not sql:
+                continue
+            try:
+                self._last = observe.with_operator_rows(self._last, **{name: connection.query(sql)})
+            except MysqlError as error:
+                self._note_refused(name, error)
+                if not connection.is_open:
+                    self._operator_due = True
+                    self._operator_pause_end_ns = self._clock.boottime_ns() + _OPERATOR_PAUSE_NS
+                    return
+        connection.set_read_timeout(self._settings.connection.read_timeout)
 
     def _statements(self, depth: ProbeDepth, *, fresh: bool) -> dict[str, str]:
         dialect = self._dialect
@@ -147,8 +193,6 @@ class Session:
             statements["heartbeats"] = SELECT_HEARTBEATS
         if fresh or depth is ProbeDepth.FULL:
             statements["static"] = observe.select_static(dialect)
-            statements["data_center"] = self._settings.data_center_query.rstrip("; \n")
-            statements["promotion_rule"] = self._settings.promotion_rule_query.rstrip("; \n")
         if fresh or depth is ProbeDepth.FULL or (depth is ProbeDepth.ROUTINE and self._has_semi_sync()):
             statements["semi_sync"] = observe.SELECT_SEMI_SYNC_VARIABLES
         if fresh or depth is not ProbeDepth.BURST:
@@ -180,7 +224,7 @@ class Session:
                 left_after = list(left)[len(results) + 1 :]
             else:
                 left_after = []
-            rows |= {name: list(found) for name, found in zip(left, results, strict=False)}
+            rows |= {name: list(found) for name, found in zip(list(left)[: len(results)], results, strict=True)}
             left = {name: statements[name] for name in left_after}
         return rows
 
@@ -212,12 +256,17 @@ class Session:
                 connection.close()
 
 
-class _Lane:
-    """Some threads, and as many places: what waits, waits for a place, so a deadline never includes a queue."""
+@dataclass(eq=False)
+class _Wait:
+    """A probe that waits for a place.
 
-    def __init__(self, name: str, size: int) -> None:
-        self.places = asyncio.Semaphore(size)
-        self.pool = ThreadPoolExecutor(size, thread_name_prefix=name)
+    Attributes:
+        turn: Done when it has one.
+        limit: Ends the wait.
+    """
+
+    turn: asyncio.Future[None]
+    limit: asyncio.Timeout
 
 
 class PymysqlProber:
@@ -238,39 +287,81 @@ class PymysqlProber:
         self._sessions: dict[InstanceKey, Session] = {}
         self._watched: dict[InstanceKey, int] = {}
         self._reading: dict[InstanceKey, asyncio.Future[Instance | ProbeFailure]] = {}
-        self._healthy = _Lane("probe-healthy", settings.healthy_lane)
-        self._suspect = _Lane("probe-suspect", settings.suspect_lane)
+        sizes = {
+            Lane.BURST: settings.burst_lane,
+            Lane.PRIMARY: settings.primary_lane,
+            Lane.ROUTINE: settings.healthy_lane,
+            Lane.SUSPECT: settings.suspect_lane,
+        }
+        self._lanes = Lanes(sizes)
+        self._waits: dict[InstanceKey, _Wait] = {}
+        self._threads = ThreadPoolExecutor(sum(sizes.values()), thread_name_prefix="probe")
 
-    async def probe(self, key: InstanceKey, depth: ProbeDepth, deadline: timedelta, *, suspect: bool) -> ProbeResult:
+    async def probe(
+        self, key: InstanceKey, depth: ProbeDepth, deadline: timedelta, place: Place, on_start: Callable[[], None]
+    ) -> ProbeResult:
         """Read a server; see `ports.Prober.probe`."""
-        lane = self._suspect if suspect else self._healthy
-        await lane.places.acquire()
+        hung = self._reading.get(key)
+        if hung is None:
+            await self._enter(key, place)
+        on_start()
         started_ns = self._clock.boottime_ns()
-        outcome = await self._outcome(key, depth, deadline.total_seconds(), lane)
+        if hung is None:
+            outcome = await self._outcome(key, depth, deadline.total_seconds())
+        else:
+            await asyncio.wait((hung,), timeout=deadline.total_seconds())
+            outcome = ProbeFailure(FailureKind.TIMEOUT, 0, "an earlier probe still hangs")
         return ProbeResult(key, depth, outcome, started_ns, self._clock.boottime_ns(), self._clock.utc_now())
 
-    async def _outcome(
-        self, key: InstanceKey, depth: ProbeDepth, deadline_s: float, lane: _Lane
-    ) -> Instance | ProbeFailure:
-        hung = self._reading.get(key)
-        if hung is not None:
-            lane.places.release()
-            await asyncio.wait((hung,), timeout=deadline_s)
-            return ProbeFailure(FailureKind.TIMEOUT, 0, "an earlier probe still hangs")
+    def hurry(self, key: InstanceKey, place: Place) -> None:
+        """Let a probe that waits do so in a better place; see `ports.Prober.hurry`."""
+        wait = self._waits.get(key)
+        if wait is None or wait.turn.done():
+            return
+        if self._lanes.ask(key, place):
+            wait.turn.set_result(None)
+        ends = wait.limit.when()
+        sooner = self._loop.time() + LONGEST_WAIT_S[place.lane]
+        if ends is not None and sooner < ends:
+            wait.limit.reschedule(sooner)
+
+    async def _enter(self, key: InstanceKey, place: Place) -> None:
+        if self._lanes.ask(key, place):
+            return
+        wait = _Wait(self._loop.create_future(), asyncio.timeout(LONGEST_WAIT_S[place.lane]))
+        self._waits[key] = wait
+        try:
+            async with wait.limit:
+                await wait.turn
+        except BaseException as error:
+            self._leave(key)
+            if isinstance(error, TimeoutError):
+                raise NoPlace(key) from None
+            raise
+        finally:
+            del self._waits[key]
+
+    def _leave(self, key: InstanceKey) -> None:
+        for admitted in self._lanes.leave(key):
+            turn = self._waits[admitted].turn
+            if not turn.done():
+                turn.set_result(None)
+
+    async def _outcome(self, key: InstanceKey, depth: ProbeDepth, deadline_s: float) -> Instance | ProbeFailure:
         session = self._sessions.setdefault(key, Session(key, self._settings, self._clock))
         self._unwatch(key)
-        reading = self._loop.run_in_executor(lane.pool, session.read, depth)
+        reading = self._loop.run_in_executor(self._threads, session.read, depth)
         self._reading[key] = reading
-        reading.add_done_callback(lambda _: self._note_end(session, lane))
+        reading.add_done_callback(lambda _: self._note_end(session))
         done, _ = await asyncio.wait((reading,), timeout=deadline_s)
         if done:
             return reading.result()
         session.abort()
         return ProbeFailure(FailureKind.TIMEOUT, 0, f"no answer within {deadline_s * 1000:.0f} ms")
 
-    def _note_end(self, session: Session, lane: _Lane) -> None:
+    def _note_end(self, session: Session) -> None:
         """The thread has returned: free its place, watch the connection from now on."""
-        lane.places.release()
+        self._leave(session.key)
         del self._reading[session.key]
         if self._sessions.get(session.key) is session:
             self._watch(session)
@@ -290,8 +381,7 @@ class PymysqlProber:
         """End all probes and connections."""
         for key in list(self._sessions):
             self.forget(key)
-        for lane in (self._healthy, self._suspect):
-            lane.pool.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _watch(self, session: Session) -> None:
         descriptor = session.descriptor

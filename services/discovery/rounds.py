@@ -11,19 +11,22 @@ import logging
 import random
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
 from services.discovery.bursts import Bursts
 from services.discovery.change import is_urgent
 from services.discovery.crawl import Forgotten, neighbours
-from services.discovery.model import AppSettings, ProbeDepth, ProbeFailure, ProbeResult
+from services.discovery.lane import Lane, NoPlace, Place, Rank, after_hanging, is_published, place_of, rank_of
+from services.discovery.model import AppSettings, Delta, ProbeDepth, ProbeFailure, ProbeResult
 from services.discovery.ports import Clock, Prober
 from services.discovery.publishing import Publishing
-from services.discovery.schedule import Pace, Schedule
+from services.discovery.schedule import DEAD_POLL_FIRST_NS, Pace, Schedule
 from services.discovery.suspicion import suspects
 from services.discovery.topology import Topology
 from services.shared.topology.instance import Instance
 from services.shared.topology.key import InstanceKey
+from services.shared.topology.reading import FailureKind
 
 log = logging.getLogger(__name__)
 
@@ -56,12 +59,12 @@ class Rounds:
         dead_ns = int(settings.dead_poll_max.total_seconds() * _NS)
         primary_ns = int(settings.primary_poll.total_seconds() * _NS)
         self._schedule = Schedule(Pace(poll_ns, primary_ns, settings.poll_jitter, dead_ns))
-        self._bursts = Bursts(settings, clock, topology, self.probe, self.is_followed)
+        self._bursts = Bursts(settings, clock, topology, self._probe_for_burst, self.is_followed)
         self._forgotten = Forgotten()
         self._unseen: set[InstanceKey] = set()  # Probed, but not known: never answered, and nobody's source.
         self._failed: dict[InstanceKey, ProbeFailure] = {}
         self._full_ns: dict[InstanceKey, int] = {}
-        self._running: dict[InstanceKey, asyncio.Task[ProbeResult]] = {}
+        self._running: dict[InstanceKey, asyncio.Task[ProbeResult | None]] = {}
         self._wake = asyncio.Event()
         self._first_round = {*settings.seeds, *self._topology.instances}
         self._ready = ready
@@ -136,6 +139,8 @@ class Rounds:
         self._unseen.discard(key)
         self._failed.pop(key, None)
         self._schedule.remove(key)
+        self._full_ns.pop(key, None)
+        self._bursts.forget(key)
         if self._prober is not None:
             self._prober.forget(key)
 
@@ -155,7 +160,6 @@ class Rounds:
         now_ns = self._clock.boottime_ns()
         self._forgotten.add(key, now_ns + int(3 * self._settings.limits.poll.total_seconds() * _NS))
         self._drop_unseen(key)
-        self._full_ns.pop(key, None)
         self._first_round.discard(key)
         self._publishing.publish(self._topology.forget(key, self._clock.utc_now()), urgent=True)
         self._check_ready()
@@ -167,13 +171,23 @@ class Rounds:
         due = key not in self._full_ns or now_ns - self._full_ns[key] >= period_ns
         return ProbeDepth.FULL if due else ProbeDepth.ROUTINE
 
-    def probe(self, key: InstanceKey, depth: ProbeDepth) -> asyncio.Task[ProbeResult]:
-        """Return the running probe of an instance, else a new one."""
+    def probe(self, key: InstanceKey, depth: ProbeDepth) -> asyncio.Task[ProbeResult | None]:
+        """Return the running probe of an instance, else a new one; without result it did not begin (see `NoPlace`)."""
+        return self._probe_at(key, depth, place_of(rank_of(self._topology, key), self._failed.get(key)))
+
+    def _probe_for_burst(self, target: InstanceKey, subject_rank: Rank) -> asyncio.Task[ProbeResult | None]:
+        rank = after_hanging(min(subject_rank, rank_of(self._topology, target)), self._failed.get(target))
+        return self._probe_at(target, ProbeDepth.BURST, Place(Lane.BURST, rank))
+
+    def _probe_at(self, key: InstanceKey, depth: ProbeDepth, place: Place) -> asyncio.Task[ProbeResult | None]:
+        assert self._tasks is not None
+        assert self._prober is not None
         running = self._running.get(key)
         if running is None:
-            assert self._tasks is not None
-            running = self._tasks.create_task(self._probe_once(key, depth))
+            running = self._tasks.create_task(self._probe_once(self._prober, key, depth, place))
             self._running[key] = running
+        else:
+            self._prober.hurry(key, place)
         return running
 
     async def probe_anew(self, key: InstanceKey) -> None:
@@ -189,23 +203,51 @@ class Rounds:
             for key in keys:
                 self.probe(key, ProbeDepth.ROUTINE)
 
-    async def _probe_once(self, key: InstanceKey, depth: ProbeDepth) -> ProbeResult:
-        assert self._prober is not None
-        burst = depth is ProbeDepth.BURST
-        timers = [] if burst else self._slow_timers(key)
-        deadline = self._settings.burst_timeout if burst else self._settings.probe_timeout
+    async def _probe_once(
+        self, prober: Prober, key: InstanceKey, depth: ProbeDepth, place: Place
+    ) -> ProbeResult | None:
         try:
-            result = await self._prober.probe(key, depth, deadline, suspect=key in self._failed)
+            result = await self._result(prober, key, depth, place)
+        except NoPlace as error:
+            log.warning(
+                "discovery.no_place", extra={"instance": str(key), "lane": place.lane.name, "error": str(error)}
+            )
+            if self.is_followed(key):
+                self._schedule.at(key, self._clock.boottime_ns() + DEAD_POLL_FIRST_NS)
+                self._wake.set()
+            return None
         finally:
             del self._running[key]
-            for timer in timers:
-                timer.cancel()
         try:
             self._absorb(result)
         except Exception:  # One instance that we do not understand must not end the watch over all others.
-            log.exception("discovery.result_not_understood", extra={"instance": str(key)})
-            self._schedule.after_probe(key, result.finished_ns, answered=False, chance=0.5)
+            log.exception("discovery.result_not_taken", extra={"instance": str(key)})
+        finally:
+            self._first_round.discard(key)
+            self._check_ready()
         return result
+
+    async def _result(self, prober: Prober, key: InstanceKey, depth: ProbeDepth, place: Place) -> ProbeResult:
+        burst = depth is ProbeDepth.BURST
+        deadline = self._settings.burst_timeout if burst else self._settings.probe_timeout
+        timers: list[asyncio.TimerHandle] = []
+
+        def on_start() -> None:
+            if not burst:
+                timers.extend(self._slow_timers(key))
+
+        started_ns = self._clock.boottime_ns()
+        try:
+            return await prober.probe(key, depth, deadline, place, on_start)
+        except NoPlace:
+            raise
+        except Exception as error:
+            log.exception("discovery.probe_broken", extra={"instance": str(key)})
+            times = (started_ns, self._clock.boottime_ns(), self._clock.utc_now())
+            return ProbeResult(key, depth, _not_understood(error), *times)
+        finally:
+            for timer in timers:
+                timer.cancel()
 
     def _slow_timers(self, key: InstanceKey) -> list[asyncio.TimerHandle]:
         loop = asyncio.get_running_loop()
@@ -231,14 +273,22 @@ class Rounds:
         self._note_outcome(result)
         if old is not None or self._is_worth_knowing(result):
             self._unseen.discard(key)
-            delta = self._topology.apply(result)
+            result, delta = self._apply(result)
             self._publishing.publish(delta, urgent=is_urgent(old, self._topology.instances[key]))
             self._follow(self._topology.instances[key], result)
             self._bursts.note(result)
             for suspect in sorted(suspects(old, self._topology.instances[key])):
                 self.suspect(suspect)
-        self._first_round.discard(key)
-        self._check_ready()
+
+    def _apply(self, result: ProbeResult) -> tuple[ProbeResult, Delta]:
+        """Give a result to the topology; one that it cannot take counts as a probe that failed, with the reason."""
+        try:
+            return result, self._topology.apply(result)
+        except Exception as error:
+            log.exception("discovery.result_not_understood", extra={"instance": str(result.key)})
+            failed = replace(result, outcome=_not_understood(error))
+            self._failed[result.key] = _not_understood(error)
+            return failed, self._topology.apply(failed)
 
     def _note_outcome(self, result: ProbeResult) -> None:
         key, outcome = result.key, result.outcome
@@ -256,7 +306,7 @@ class Rounds:
                 self._full_ns[key] = result.started_ns
         answered = isinstance(outcome, Instance)
         last = outcome if isinstance(outcome, Instance) else self._topology.instances.get(key)
-        primary = last is not None and not last.channels and last.read_only is False
+        primary = last is not None and (last.read_only is False or is_published(self._topology, last))
         chance = random.random()  # noqa: S311  The jitter of a poll is no secret.
         self._schedule.after_probe(key, result.finished_ns, answered=answered, chance=chance, primary=primary)
         self._wake.set()
@@ -277,3 +327,8 @@ class Rounds:
     def _check_ready(self) -> None:
         if not self._first_round and not self._ready.is_set():
             self._ready.set()
+
+
+def _not_understood(error: Exception) -> ProbeFailure:
+    problem = f"the answer was not understood: {type(error).__name__}: {error}"
+    return ProbeFailure(FailureKind.NOT_UNDERSTOOD, 0, problem[:1024])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Self
@@ -47,7 +48,7 @@ class DiscoverySettings(ServiceSettings):
     probe_timeout: Duration = timedelta(milliseconds=1500)
     """Deadline of a whole routine probe; then its connection is closed."""
     healthy_lane: Annotated[int, Field(ge=1)] = 16
-    """Threads that probe servers that answered last time."""
+    """Threads that probe servers that answered last time, and are no primaries; those and bursts have their own."""
     suspect_lane: Annotated[int, Field(ge=1)] = 16
     """Threads that probe the others, so that the healthy never queue behind the hung."""
 
@@ -73,7 +74,7 @@ class DiscoverySettings(ServiceSettings):
     hung_burst_length: Duration = timedelta(seconds=15)
     """The same while the suspect does not answer and replicas still claim to receive from it: until they tell."""
     burst_limit: Annotated[int, Field(ge=1)] = 32
-    """Most bursts at a time; further suspicions are left to the ordinary probes."""
+    """Most bursts at a time; further suspicions wait, primaries first, and a leaf's burst gives way to a primary's."""
 
     # What counts as a problem.
     check_grace: Duration = timedelta(seconds=1)
@@ -92,4 +93,8 @@ class DiscoverySettings(ServiceSettings):
         for name in ("poll", "primary_poll", "connect_timeout", "probe_timeout", "burst_timeout", "full_probe_period"):
             if getattr(self, name) <= timedelta():
                 raise ValueError(f"{name} must be longer than nothing")
+        for name in ("data_center_query", "promotion_rule_query"):
+            query = getattr(self, name).rstrip("; \n")
+            if ";" in query or re.search(r"--(\s|$)", query):
+                raise ValueError(f"{name} must be one statement: write it without ';' inside and without '--' comment")
         return self

@@ -19,13 +19,17 @@ import pymysql
 from pymysql.constants import CLIENT
 from pymysql.cursors import DictCursor
 
+from services.shared.mysql.dialect import flavor_of
 from services.shared.topology.key import InstanceKey
+from services.shared.topology.server import Flavor
 
 Row = Mapping[str, Any]
 
 _ACCESS_DENIED: Final = frozenset({1044, 1045, 1130, 1698, 1820, 1862, 3118})
 _PRIVILEGE_MISSING: Final = frozenset({1142, 1143, 1227, 1370})
 _UNREACHABLE: Final = frozenset({2002, 2003, 2005})
+_IDLE_LIMIT_S: Final = 3600
+"""Longer than any pause between statements, so that the server never hangs up by itself."""
 _UNKNOWN_HOST: Final = 2005
 _CLIENT_FAILURES: Final = (pymysql.MySQLError, OSError, ValueError, RuntimeError, struct.error, LookupError, TypeError)
 """What pymysql raises; the last four when the other side does not speak MySQL's protocol."""
@@ -88,6 +92,8 @@ class ConnectionSettings:
         read_timeout: Longest wait for each packet of an answer.
         write_timeout: Longest wait to hand over a statement.
         program_name: Shown in `performance_schema.session_connect_attrs`.
+        statement_limit: For sessions that only read: the server ends a statement that runs longer (MySQL: SELECT only),
+            and one that waits a second for a lock; times are in UTC. None: sessions are as the server sets them.
     """
 
     user: str
@@ -97,6 +103,23 @@ class ConnectionSettings:
     read_timeout: timedelta = timedelta(seconds=1)
     write_timeout: timedelta = timedelta(seconds=1)
     program_name: str = "primacy"
+    statement_limit: timedelta | None = None
+
+
+def session_statement(version: str, statement_limit: timedelta) -> str:
+    """Return what sets up a session that only reads.
+
+    Ages are differences of `NOW()` and `TIMESTAMP` columns: in a zone with daylight saving they jump by an hour.
+
+    Args:
+        version: Of the server, from its handshake.
+        statement_limit: See `ConnectionSettings`.
+    """
+    seconds = statement_limit.total_seconds()
+    mariadb = flavor_of(version, "") is Flavor.MARIADB
+    limit = f"max_statement_time = {seconds:.3f}" if mariadb else f"max_execution_time = {seconds * 1000:.0f}"
+    waits = f"wait_timeout = {_IDLE_LIMIT_S}, lock_wait_timeout = 1"
+    return f"SET SESSION time_zone = '+00:00', sql_mode = '', {waits}, {limit}"
 
 
 def tls_context(ca_file: Path | None, *, verify: bool) -> ssl.SSLContext:
@@ -154,6 +177,9 @@ class MysqlConnection:
         try:
             self._link = self._make_link()
             self._link.connect(self._socket)
+            if self._settings.statement_limit is not None:
+                with self._link.cursor() as cursor:
+                    cursor.execute(session_statement(self.server_version, self._settings.statement_limit))
         except _CLIENT_FAILURES as error:
             self.close()
             raise self._translated(error) from None
@@ -203,13 +229,16 @@ class MysqlConnection:
                 results.append(cursor.fetchall())
                 while cursor.nextset():
                     results.append(cursor.fetchall())
-                return results
         except _CLIENT_FAILURES as error:
             translated = self._translated(error)
             translated.completed = results
             if isinstance(translated, ServerTimeout | ConnectionLost):
                 self.close()
             raise translated from None
+        if len(results) != len(statements):
+            problem = f"{len(statements)} statements gave {len(results)} results: give one statement at a time"
+            raise StatementFailed(str(self.key), 0, problem)
+        return results
 
     def set_read_timeout(self, timeout: timedelta) -> None:
         """Change the longest wait for each packet of the answers from now on."""

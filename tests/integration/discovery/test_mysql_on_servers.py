@@ -7,6 +7,8 @@ from datetime import timedelta
 
 import pytest
 
+from services.discovery.model import ProbeDepth
+from services.discovery.probe import ProbeSettings, Session
 from services.shared.mysql.connect import (
     AccessDenied,
     ConnectionLost,
@@ -20,7 +22,9 @@ from services.shared.mysql.connect import (
 from services.shared.mysql.dialect import ChannelConfig, Dialect
 from services.shared.mysql.gtid import MysqlGtidSet
 from services.shared.mysql.replication_status import channels_from_rows
+from services.shared.runtime import clock
 from services.shared.topology.channel import ReplicationChannel
+from services.shared.topology.instance import Instance
 from services.shared.topology.key import InstanceKey
 from tests.support.eventually import eventually
 from tests.support.lab import Account, Lab, LabInstance
@@ -112,3 +116,21 @@ async def test_new_source_keeps_the_account_and_the_named_heartbeat(lab: Lab) ->
 async def _replicates_from(replica: LabInstance, source: LabInstance, dialect: Dialect) -> bool:
     channel = await channel_of(replica, dialect)
     return channel.replicating and channel.source == key(source) and channel.gtid_positioning
+
+
+@pytest.mark.mysql
+async def test_operator_query_that_waits_for_a_lock_leaves_the_instance_read(lab: Lab) -> None:
+    fleet = await lab.deploy("p")
+    root = settings(fleet.credentials.root)
+    holder = MysqlConnection.connect(key(fleet["p"]), root)
+    holder.query("CREATE DATABASE meta")
+    holder.query("CREATE TABLE meta.site (place VARCHAR(9))")
+    holder.query("INSERT INTO meta.site VALUES ('east')")
+    session = Session(key(fleet["p"]), ProbeSettings(root, "SELECT place FROM meta.site"), clock)
+    for lock in ("UNLOCK TABLES", "LOCK TABLES meta.site WRITE"):
+        holder.query(lock)
+        outcome = session.read(ProbeDepth.FULL)
+        assert isinstance(outcome, Instance), outcome
+        assert outcome.data_center == "east"
+    session.close()
+    holder.quit()

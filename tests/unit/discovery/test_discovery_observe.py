@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 
 from services.discovery.identity import mariadb_server_uuid
-from services.discovery.observe import ProbeRows, observe, reported_replicas, select_dynamic, select_static, switch
+from services.discovery.observe import (
+    ProbeRows,
+    observe,
+    reported_replicas,
+    select_dynamic,
+    select_static,
+    switch,
+    with_operator_rows,
+)
 from services.shared.mysql.dialect import Dialect
 from services.shared.topology.instance import Instance
 from services.shared.topology.key import InstanceKey
@@ -48,7 +56,7 @@ def test_identity_and_settings_are_read() -> None:
 
 
 def test_what_was_not_read_now_stays_as_it_was() -> None:
-    before = probed(static=STATIC, data_center=[{"data_center": "east"}], replicas=[{"Host": "b", "Port": 3306}])
+    before = probed(static=STATIC, replicas=[{"Host": "b", "Port": 3306}])
     after = probed(previous=before)
     assert after == before
 
@@ -134,7 +142,7 @@ def test_mariadb_waits_for_one_acknowledgement() -> None:
     ],
 )
 def test_promotion_rule_is_read(answer: list[dict[str, Any]], rule: PromotionRule) -> None:
-    assert probed(promotion_rule=answer).promotion_rule is rule
+    assert with_operator_rows(probed(), promotion_rule=answer).promotion_rule is rule
 
 
 def test_binary_log_that_is_off_has_no_position() -> None:

@@ -7,6 +7,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from services.shared.mysql.connect import (
     tls_context,
 )
 from services.shared.topology.key import InstanceKey
+from tests.support.mysql_stand_in import mysql_stand_in
 
 SETTINGS = ConnectionSettings("user", "se-cret", connect_timeout=timedelta(milliseconds=200))
 
@@ -127,6 +129,22 @@ def test_closed_connection_refuses_statements() -> None:
     assert not connection.is_open
     with pytest.raises(ConnectionLost):
         connection.query("SELECT 1")
+
+
+@pytest.mark.parametrize(
+    ("version", "limit"),
+    [
+        pytest.param("8.4.2", "max_execution_time = 1000", id="mysql"),
+        pytest.param("5.5.5-10.11.6-MariaDB-log", "max_statement_time = 1.000", id="mariadb"),
+    ],
+)
+def test_session_that_only_reads_is_in_utc_and_waits_for_nothing_long(version: str, limit: str) -> None:
+    with mysql_stand_in(lambda sql: None, version) as server:
+        MysqlConnection.connect(server.key, replace(SETTINGS, statement_limit=timedelta(seconds=1))).close()
+        MysqlConnection.connect(server.key, SETTINGS).close()
+    (setup,) = [sql for sql in server.statements if sql.startswith("SET SESSION")]
+    for part in ("time_zone = '+00:00'", "sql_mode = ''", "wait_timeout = 3600", "lock_wait_timeout = 1", limit):
+        assert part in setup
 
 
 def test_tls_context_verifies_only_when_told_to() -> None:
