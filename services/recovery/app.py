@@ -437,6 +437,8 @@ class RecoveryApp:
         now = self._clock.now()
         found = []
         for finding in self.world.findings.values():
+            if not finding.calls_for_recovery:
+                continue
             record = self.world.open_record(finding.cluster_id)
             if record is not None and record.recovery.failed == finding.instance:
                 continue  # Something is done about it right now.

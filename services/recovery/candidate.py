@@ -26,6 +26,7 @@ from services.recovery.positions import (
     union_all,
 )
 from services.recovery.replicate_from import (
+    FORMAT_ORDER,
     binlog_format_rank,
     configured_delay,
     major_version,
@@ -100,10 +101,11 @@ class Field:
         """How far a replica is behind the most advanced, in transactions or in replicas; None = unknown."""
         if self.by_gtid:
             lacks = self.missing_of(replica)
-            return None if lacks is None else lacks.count()
+            if lacks is None or self.newest:
+                return None if lacks is None else lacks.count()
         mine = received_position(replica, self.failed.key)
         if mine is None:
-            return None
+            return 0 if self.by_gtid else None  # Nobody received anything: then nobody is behind.
         others = (received_position(each, self.failed.key) for each in self.replicas)
         return sum(1 for other in others if other is not None and other.follows(mine))
 
@@ -116,7 +118,7 @@ def _most_frequent_version(replicas: Sequence[Instance]) -> tuple[int, ...]:
 
 def _most_frequent_format(replicas: Sequence[Instance]) -> int:
     counts = Counter(binlog_format_rank(replica) for replica in replicas if replica.binlog_format)
-    return min(counts, key=lambda rank: (-counts[rank], rank), default=0)
+    return min(counts, key=lambda rank: (-counts[rank], rank), default=len(FORMAT_ORDER))
 
 
 def _field(failed: Instance, replicas: Sequence[Instance], policy: PlanningPolicy) -> Field:
@@ -182,14 +184,15 @@ def _no_gtid(replica: Instance, source: InstanceKey, flavor: Flavor) -> str:
     channel = channel_from(replica, source)
     if channel is not None and not channel.gtid_positioning:
         return "it does not position itself by GTID"
-    if flavor is Flavor.MYSQL and replica.gtid_mode.upper() not in ("ON", "ON_PERMISSIVE"):
-        return f"its gtid_mode is {replica.gtid_mode or 'unknown'}"
+    # A server refuses to position a channel by GTID with another mode; one that was not read cannot contradict that.
+    if flavor is Flavor.MYSQL and replica.gtid_mode.upper() not in ("", "ON", "ON_PERMISSIVE"):
+        return f"its gtid_mode is {replica.gtid_mode}"
     return ""
 
 
 def _too_high(replica: Instance, field: Field) -> tuple[Refusal, str] | None:
     version = major_version(replica)
-    if not version or version > field.usual_version:
+    if field.usual_version and (not version or version > field.usual_version):
         usual = ".".join(map(str, field.usual_version))
         return Refusal.VERSION_TOO_HIGH, f"its version {replica.version or 'unknown'} is above {usual} of most replicas"
     if binlog_format_rank(replica) > field.usual_format:

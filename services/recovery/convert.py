@@ -422,4 +422,5 @@ def finding_from_proto(message: analysis_pb2.Finding) -> Finding:
         downtimed=message.downtimed,
         detect_time=time_from_proto(message.detect_time) if message.HasField("detect_time") else None,
         evidence_time=time_from_proto(message.evidence_time) if message.HasField("evidence_time") else None,
+        calls_for_recovery=message.actionable or message.registered or bool(message.recovery),
     )

@@ -357,6 +357,7 @@ class Finding:
         actionable: A recovery exists for it, says analysis.
         detect_time: When it began to hold.
         evidence_time: When discovery's evidence was taken that made it hold.
+        calls_for_recovery: A recovery is meant for it, or it is on the way to one; others need nothing done.
     """
 
     cluster_id: str
@@ -370,6 +371,7 @@ class Finding:
     downtimed: bool = False
     detect_time: datetime | None = None
     evidence_time: datetime | None = None
+    calls_for_recovery: bool = True
 
 
 @dataclass(frozen=True, slots=True)

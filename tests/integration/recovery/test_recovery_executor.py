@@ -24,7 +24,9 @@ from services.recovery.model import (
     Stop,
 )
 from services.recovery.run import RecoveryRun
+from services.recovery.situation import with_readings
 from services.shared.topology.key import InstanceKey
+from services.shared.topology.operators import PromotionRule
 from services.shared.topology.server import Flavor
 from services.shared.topology.snapshot import TopologySnapshot
 from tests.support.eventually import eventually
@@ -139,6 +141,31 @@ async def test_killed_primary_is_replaced_and_its_lagging_successor_drained(depl
     assert world.directory.primaries[CLUSTER].endpoint == key_of(fleet["r1"])
     assert world.directory.primaries[CLUSTER].server_uuid == fleet["r1"].server_uuid
     assert await fleet["r1"].query("SHOW REPLICA STATUS") in ([], ())
+
+
+FLAVORS = [pytest.param(flavor, marks=getattr(pytest.mark, flavor.value), id=flavor.value) for flavor in Flavor]
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+async def test_preferred_replica_catches_up_from_the_one_that_has_most(deploy: Deploy, flavor: Flavor) -> None:
+    world = await deploy("p -> r1 r2", flavor=flavor)
+    fleet = world.fleet
+    await insert(fleet["p"], 1)
+    await fleet.caught_up()
+    await fleet["r2"].execute("STOP REPLICA IO_THREAD" if flavor is Flavor.MYSQL else "STOP SLAVE IO_THREAD")
+    await insert(fleet["p"], 2)
+    await eventually(lambda: _has(fleet["r1"], [1, 2]), within=10)
+    preferred = world.snapshot.instances[key_of(fleet["r2"])]
+    world.snapshot = with_readings(world.snapshot, [replace(preferred, promotion_rule=PromotionRule.PREFER)])
+    fleet["p"].kill()
+    finished = await world.recover()
+    assert finished.state is RecoveryState.SUCCEEDED, finished
+    assert (finished.successor, finished.interim) == (key_of(fleet["r2"]), key_of(fleet["r1"]))
+    assert await is_writable(fleet["r2"])
+    assert not await is_writable(fleet["r1"])
+    assert await rows(fleet["r2"]) == [1, 2]
+    await insert(fleet["r2"], 3)
+    await eventually(lambda: _has(fleet["r1"], [1, 2, 3]), within=10)
 
 
 async def _has(instance: LabInstance, numbers: list[int]) -> bool:

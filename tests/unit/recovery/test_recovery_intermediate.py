@@ -127,6 +127,8 @@ def test_nearest_healthy_server_above_takes_them() -> None:
 def test_nobody_above_and_beside_is_refused() -> None:
     made = plan(primary(), dead(), below("r"), below("s", 90))
     assert (made.chosen, made.refusal) == (None, PlanRefusal.NOWHERE_TO_RELOCATE)
+    unmovable = plan(top(), dead(), below("r", gtid_positioning=False))
+    assert (unmovable.chosen, unmovable.refusal) == (None, PlanRefusal.NOWHERE_TO_RELOCATE)
     assert plan(top(), dead(), below("r", reading=UNREADABLE)).refusal is PlanRefusal.NO_REPLICAS
 
 

@@ -110,6 +110,12 @@ CHOSEN = [
         "a",
         id="preferred where it is not allowed",
     ),
+    pytest.param(
+        {"a": {"data_center": "west", "promotion_rule": PREFER}, "b": {"received": 90}},
+        NO_OTHER_CENTER,
+        "b",
+        id="preferred one where it is not allowed is replaced",
+    ),
     pytest.param({"a": {"promotion_rule": PREFER_NOT}, "b": {"received": 90}}, None, "b", id="to be avoided"),
     pytest.param(
         {"a": {"promotion_rule": PREFER_NOT}, "b": {"received": 90, "promotion_rule": PREFER_NOT}},
@@ -256,6 +262,29 @@ def test_without_gtid_the_most_advanced_position_is_promoted_and_the_others_are_
     assert "without GTID" in entry(made, "a").reason
     assert "binlog.999999:500" in entry(made, "a").reason
     assert planned(dead, without_gtid("a", 1, 1, read_position=None, executed_position=None)).chosen is None
+
+
+NOT_READ = [
+    pytest.param({"gtid_mode": ""}, id="gtid_mode"),
+    pytest.param({"version": ""}, id="version"),
+    pytest.param({"binlog_format": ""}, id="binlog format"),
+    pytest.param({"received_gtid_set": ""}, id="received set"),
+]
+
+
+@pytest.mark.parametrize("facts", NOT_READ)
+def test_what_nobody_was_asked_refuses_nobody(facts: dict[str, Any]) -> None:
+    made = planned(primary(), replica("a", 90, **facts), replica("b", 100, **facts))
+    assert made.chosen == key("b")
+    assert "last resort" not in entry(made, "b").reason
+    assert made.lost_replicas == ()
+
+
+def test_positions_decide_where_no_transaction_is_known() -> None:
+    empty: dict[str, Any] = {"executed_gtid_set": "", "received_gtid_set": ""}
+    ahead = replica("b", **empty, read_position=BinlogPosition("binlog.000002", 4))
+    behind = replica("a", **empty, read_position=BinlogPosition("binlog.000001", 900))
+    assert planned(primary(executed_gtid_set=""), behind, ahead).chosen == key("b")
 
 
 def test_takeover_goes_to_who_was_named_or_to_nobody_unannounced() -> None:
