@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from services.analysis.standing import is_primary, live_sources
+from services.analysis.standing import is_primary
 from services.shared.mysql.gtid import GtidFormatError, MysqlGtidSet
 from services.shared.topology.channel import ReplicationChannel
 from services.shared.topology.instance import Instance, Problem
@@ -64,7 +64,7 @@ class ClusterView:
 
     def replicas_of(self, key: InstanceKey) -> Sequence[Instance]:
         """Return the direct replicas of an instance, by endpoint."""
-        return [each for _, each in sorted(self.instances.items()) if key in live_sources(each)]
+        return [each for _, each in sorted(self.instances.items()) if key in each.sources]
 
     def in_order(self) -> Sequence[Instance]:
         """Return all instances, by endpoint."""
@@ -73,7 +73,7 @@ class ClusterView:
     def ancestors_of(self, instance: Instance) -> Sequence[Instance] | None:
         """Return all it reads from, directly or not, over every channel; None when one of them is not known."""
         found: dict[InstanceKey, Instance] = {}
-        ahead = list(live_sources(instance))
+        ahead = list(instance.sources)
         while ahead:
             key = ahead.pop()
             if key in found or key == instance.key:
@@ -82,7 +82,7 @@ class ClusterView:
             if ancestor is None or ancestor.reading.last_seen_time is None:
                 return None
             found[key] = ancestor
-            ahead += live_sources(ancestor)
+            ahead += ancestor.sources
         return list(found.values())
 
 
@@ -176,7 +176,7 @@ def unfit_because(replica: Instance) -> list[str]:
         "it has errant transactions": bool(replica.errant_gtid_set),
         "it does not position itself by GTID": not all(each.gtid_positioning for each in replica.channels),
         "its applier stopped with an error": any(each.sql_errno for each in replica.channels),
-        "it replicates from several sources": len(live_sources(replica)) > 1,
+        "it replicates from several sources": len(replica.sources) > 1,
     }
     return [reason for reason, holds in reasons.items() if holds]
 

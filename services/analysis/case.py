@@ -7,24 +7,21 @@ is valid, how deep it is in its tree, and whether it is a co-primary. Where one 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from google.protobuf import duration_pb2
 from primacy.analysis.v1 import analysis_pb2 as pb
 
 from services.analysis.model import InstanceMemory, Limits
-from services.analysis.standing import live_sources
 from services.shared.topology.convert.key import key_from_proto
 from services.shared.topology.convert.times import duration_from_proto, time_from_proto
 from services.shared.topology.instance import Instance
 from services.shared.topology.key import InstanceKey
 from services.shared.topology.position import BinlogPosition
-from services.shared.topology.reading import Reading
 from services.shared.topology.snapshot import TopologySnapshot
 from services.shared.topology.snapshot_file import SnapshotFile, read_snapshot
 
@@ -56,7 +53,7 @@ def read_case(text: str) -> Case:
     memory = file.more.get("memory", pb.AnalysisMemory())
     assert isinstance(settings, pb.AnalysisSettings)
     assert isinstance(memory, pb.AnalysisMemory)
-    snapshot = _complete(file.snapshot, _written(text), _Window.of(settings))
+    snapshot = _complete(file, _window(settings))
     return Case(snapshot, _limits(settings, file), tuple(_memories(memory, file)), _now(snapshot))
 
 
@@ -109,83 +106,34 @@ def _memories(memory: pb.AnalysisMemory, file: SnapshotFile) -> Iterator[Instanc
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Window:
-    """How long after a good reading a hanging one leaves an instance valid."""
-
-    length: timedelta
-
-    @classmethod
-    def of(cls, settings: pb.AnalysisSettings) -> _Window:
-        poll = _duration(settings, "instance_poll", timedelta(seconds=5))
-        return cls(poll + _duration(settings, "reasonable_instance_check", timedelta(seconds=1)))
-
-    def holds(self, reading: Reading) -> bool:
-        """Return whether the analysed instance counts as valid (section 2 of the failure analysis)."""
-        attempted, seen = reading.last_attempted_check_time, reading.last_seen_time
-        return reading.succeeded and seen is not None and (attempted is None or attempted <= seen + self.length)
+def _window(settings: pb.AnalysisSettings) -> timedelta:
+    """Return how long after a good reading a hanging one leaves an instance valid (section 2 of the analysis)."""
+    poll = _duration(settings, "instance_poll", timedelta(seconds=5))
+    return poll + _duration(settings, "reasonable_instance_check", timedelta(seconds=1))
 
 
-def _written(text: str) -> Mapping[InstanceKey, Mapping[str, Any]]:
-    """Return the instances of a valid file as they are written, names as in the proto, by endpoint."""
-    whole = _as_in_proto(json.loads(text))
-    instances = whole.get("instances") or []
-    return {InstanceKey(each["endpoint"]["host"], each["endpoint"].get("port") or 3306): each for each in instances}
-
-
-def _as_in_proto(value: Any) -> Any:
-    match value:
-        case dict():
-            return {
-                re.sub("[A-Z]", lambda capital: f"_{capital[0].lower()}", name): _as_in_proto(each)
-                for name, each in value.items()
-                if each is not None
-            }
-        case list():
-            return [_as_in_proto(each) for each in value]
-        case _:
-            return value
-
-
-def _complete(
-    snapshot: TopologySnapshot, written: Mapping[InstanceKey, Mapping[str, Any]], window: _Window
-) -> TopologySnapshot:
+def _complete(file: SnapshotFile, window: timedelta) -> TopologySnapshot:
     """Fill in what the file leaves to be derived."""
-    instances = {key: _with_sources_as_written(instance, written[key]) for key, instance in snapshot.instances.items()}
-    pairs = {key: _reads_from_its_replica(instance, instances) for key, instance in instances.items()}
-    depths = _Depths(instances, snapshot)
+    instances = file.snapshot.instances
+    depths = _Depths(instances, file.snapshot)
     completed = {}
     for key, instance in instances.items():
-        told = written[key]
         reading = instance.reading
-        if "last_check_valid" not in told.get("reading", {}):
-            reading = replace(reading, last_check_valid=window.holds(reading))
+        if not file.says(key, "reading", "last_check_valid"):
+            reading = replace(reading, last_check_valid=reading.valid_within(window))
         completed[key] = replace(
             instance,
             reading=reading,
-            co_primary=instance.co_primary if "co_primary" in told else pairs[key],
-            depth=instance.depth if "depth" in told else depths.of(key),
+            co_primary=instance.co_primary
+            if file.says(key, "co_primary")
+            else _reads_from_its_replica(instance, instances),
+            depth=instance.depth if file.says(key, "depth") else depths.of(key),
         )
-    return replace(snapshot, instances=completed)
-
-
-def _with_sources_as_written(instance: Instance, told: Mapping[str, Any]) -> Instance:
-    """Undo the default port of sources: port 0 is how a channel names no source."""
-    channels = tuple(
-        replace(channel, source=InstanceKey(channel.source.host, 0)) if _has_port_zero(each) else channel
-        for channel, each in zip(instance.channels, told.get("channels", []), strict=True)
-    )
-    return replace(instance, channels=channels)
-
-
-def _has_port_zero(channel: Mapping[str, Any]) -> bool:
-    return str(channel.get("source", {}).get("port", "")) == "0"
+    return replace(file.snapshot, instances=completed)
 
 
 def _reads_from_its_replica(instance: Instance, instances: Mapping[InstanceKey, Instance]) -> bool:
-    return any(
-        instance.key in live_sources(instances[source]) for source in live_sources(instance) if source in instances
-    )
+    return any(instance.key in instances[source].sources for source in instance.sources if source in instances)
 
 
 class _Depths:
@@ -218,11 +166,11 @@ class _Depths:
         instance = self._instances.get(key)
         if instance is None:
             return key  # Leads nowhere: a way that repeats itself has no depth.
-        sources = live_sources(instance)
+        sources = instance.sources
         if not sources:
             return None
         other = self._instances.get(sources[0])
-        if other is not None and key in live_sources(other) and self._is_top(instance, other):
+        if other is not None and key in other.sources and self._is_top(instance, other):
             return None
         return sources[0]
 

@@ -13,7 +13,7 @@ from services.analysis.counts import ReplicaCounts, ReplicaGtids, count, gtids_o
 from services.analysis.memory import Memory
 from services.analysis.model import Limits
 from services.analysis.replica import in_downtime, is_binlog_server, view_replica
-from services.analysis.standing import InstanceType, cannot_reach_source, is_group_member, is_primary, live_sources
+from services.analysis.standing import InstanceType, cannot_reach_source, is_group_member, is_primary
 from services.shared.topology.instance import Instance
 from services.shared.topology.key import InstanceKey
 from services.shared.topology.server import SemiSync
@@ -125,7 +125,7 @@ def circumstances_of(
         group_member=is_group_member(subject),
         binlog_server=is_binlog_server(subject),
         depth=subject.depth,
-        sources=live_sources(subject),
+        sources=subject.sources,
         answers=answers,
         read_before=subject.reading.last_seen_time is not None,
         partial=subject.reading.partial_success,

@@ -5,10 +5,8 @@ from __future__ import annotations
 import enum
 
 from services.analysis.replica import fails_to_connect
-from services.shared.topology.channel import ReplicationChannel
 from services.shared.topology.group import GroupMemberRole, GroupMemberState
 from services.shared.topology.instance import Instance
-from services.shared.topology.key import InstanceKey
 
 
 class InstanceType(enum.Enum):
@@ -21,21 +19,10 @@ class InstanceType(enum.Enum):
     """Also a replica that nobody reads from."""
 
 
-def is_live_source(channel: ReplicationChannel) -> bool:
-    """Return whether a channel names a source; `//host` is a detached one, an empty host or port 0 is none."""
-    host = channel.source.host
-    return host not in ("", "_") and not host.startswith("//") and channel.source.port != 0
-
-
-def live_sources(instance: Instance) -> tuple[InstanceKey, ...]:
-    """Return whom an instance reads from."""
-    return tuple(channel.source for channel in instance.channels if is_live_source(channel))
-
-
 def is_primary(instance: Instance) -> bool:
     """Return whether the instance reads from nobody, and its group, if it has one, says that it takes the writes."""
     group = instance.group
-    return not live_sources(instance) and (group is None or not group.name or group.role is GroupMemberRole.PRIMARY)
+    return not instance.sources and (group is None or not group.name or group.role is GroupMemberRole.PRIMARY)
 
 
 def is_group_member(instance: Instance) -> bool:

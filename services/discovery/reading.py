@@ -52,10 +52,7 @@ def while_hanging(reading: Reading, now: datetime, limits: Limits) -> Reading:
 
 def is_valid(reading: Reading, limits: Limits) -> bool:
     """Return whether the last probe that ended succeeded, and none hangs since longer than poll period and grace."""
-    seen, attempted = reading.last_seen_time, reading.last_attempted_check_time
-    if seen is None or not reading.succeeded:
-        return False
-    return attempted is None or attempted <= seen + limits.poll + limits.grace
+    return reading.valid_within(limits.poll + limits.grace)
 
 
 def is_recent(reading: Reading, now: datetime, limits: Limits) -> bool:

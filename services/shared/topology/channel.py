@@ -119,6 +119,12 @@ class ReplicationChannel:
     applied_age: timedelta | None = None
 
     @property
+    def names_source(self) -> bool:
+        """It leads somewhere: `//host` is detached, an empty host, `_` or port 0 name no source."""
+        host = self.source.host
+        return host not in ("", "_") and not host.startswith("//") and self.source.port != 0
+
+    @property
     def replicating(self) -> bool:
         """Both threads run, by the server's own word."""
         return self.io_state is ThreadState.ON and self.sql_state is ThreadState.ON

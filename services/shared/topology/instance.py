@@ -124,7 +124,7 @@ class Instance:
     @property
     def sources(self) -> tuple[InstanceKey, ...]:
         """Whom this instance reads from, detached sources (`//host`) left out."""
-        return tuple(channel.source for channel in self.channels if not channel.source.host.startswith("//"))
+        return tuple(channel.source for channel in self.channels if channel.names_source)
 
     @property
     def replicating(self) -> bool:

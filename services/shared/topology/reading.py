@@ -56,6 +56,13 @@ class Reading:
     slow: bool = False
     gaps: tuple[ReadingGap, ...] = ()
 
+    def valid_within(self, window: timedelta) -> bool:
+        """Return whether the last probe that ended succeeded, and none hangs for longer than the window since then."""
+        seen, attempted = self.last_seen_time, self.last_attempted_check_time
+        if seen is None or not self.succeeded:
+            return False
+        return attempted is None or attempted <= seen + window
+
     @property
     def succeeded(self) -> bool:
         """The last probe that ended was fully successful (`last_checked <= last_seen`); never read is not."""

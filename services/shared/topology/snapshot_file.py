@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
 from google.protobuf import json_format
@@ -62,11 +62,11 @@ class SnapshotFile:
     snapshot: TopologySnapshot
     more: Mapping[str, Message] = field(default_factory=dict)
     _lines: Mapping[Path, int] = field(default_factory=dict, repr=False)
-    _numbers: Mapping[InstanceKey, int] = field(default_factory=dict, repr=False)
+    _written: Mapping[InstanceKey, Any] = field(default_factory=dict, repr=False)
 
     def says(self, key: InstanceKey, *names: str) -> bool:
-        """Return whether a field of an instance is written; names as in the proto."""
-        return ("instances", self._numbers[key], *names) in self._lines
+        """Return whether a field of an instance is written, and is not null; names as in the proto."""
+        return _says(self._written[key], *names)
 
     def error(self, path: Path, problem: str) -> SnapshotFileError:
         """Return what is wrong with one value, for a reader that knows more about it than this module."""
@@ -114,12 +114,33 @@ def read_snapshot(text: str, more: Mapping[str, type[Message]] | None = None) ->
     assert isinstance(snapshot, pb.TopologySnapshot)
     for path, problem in _wrong_instances(snapshot):
         raise _error(lines, path, problem)
-    for instance in snapshot.instances:
-        _drop_channels_without_source(instance)
-    for endpoint in _endpoints(snapshot):
+    written = whole.get("instances") or []
+    for endpoint in _endpoints(snapshot, written):
         endpoint.port = endpoint.port or DEFAULT_PORT
-    numbers = {key_from_proto(each.endpoint): number for number, each in enumerate(snapshot.instances)}
-    return SnapshotFile(snapshot_from_proto(snapshot), messages, lines, numbers)
+    by_key = {key_from_proto(each.endpoint): told for each, told in zip(snapshot.instances, written, strict=True)}
+    return SnapshotFile(_without_dead_ends(snapshot_from_proto(snapshot)), messages, lines, by_key)
+
+
+def _says(value: Any, *names: str | int) -> bool:
+    for name in names:
+        if isinstance(name, int):
+            value = value[name]
+        else:
+            value = (value or {}).get(name, (value or {}).get(_in_camel_case(name)))
+    return value is not None
+
+
+def _in_camel_case(name: str) -> str:
+    return re.sub("_([a-z])", lambda letter: letter[1].upper(), name)
+
+
+def _without_dead_ends(snapshot: TopologySnapshot) -> TopologySnapshot:
+    """Leave out channels that name no source: such an instance replicates from nobody."""
+    instances = {
+        key: replace(instance, channels=tuple(channel for channel in instance.channels if channel.names_source))
+        for key, instance in snapshot.instances.items()
+    }
+    return replace(snapshot, instances=instances)
 
 
 def _error(lines: Mapping[Path, int], path: Path, problem: str) -> SnapshotFileError:
@@ -249,12 +270,14 @@ def _reason(error: json_format.ParseError) -> str:
     return re.sub(r"( at [\w.\[\]]+)?\.*$", "", str(error).rpartition(" field: ")[2])
 
 
-def _endpoints(snapshot: pb.TopologySnapshot) -> Iterator[pb.Endpoint]:
-    for instance in snapshot.instances:
+def _endpoints(snapshot: pb.TopologySnapshot, written: Sequence[Any]) -> Iterator[pb.Endpoint]:
+    """Yield the endpoints in which an absent port is the default one; a source's port 0 says that there is none."""
+    for instance, told in zip(snapshot.instances, written, strict=True):
         yield instance.endpoint
         yield from instance.reported_replicas
-        for channel in instance.channels:
-            yield channel.source
+        for number, channel in enumerate(instance.channels):
+            if not _says(told, "channels", number, "source", "port"):
+                yield channel.source
     for cluster in snapshot.clusters:
         if cluster.HasField("primary"):
             yield cluster.primary
@@ -271,22 +294,9 @@ def _wrong_instances(snapshot: pb.TopologySnapshot) -> Iterator[tuple[Path, str]
             yield (*path, "endpoint"), f"{key[0]}:{key[1]} is instances[{seen[key]}] already"
         seen[key] = place
         for number, channel in enumerate(instance.channels):
-            if _has_source(channel):
+            if channel.source.host:
                 yield from _wrong_endpoint(channel.source, (*path, "channels", number, "source"))
         yield from _wrong_sets(instance, path)
-
-
-def _has_source(channel: pb.ReplicationChannel) -> bool:
-    """Tell whether a channel leads anywhere: one that was reset, or `_` and `//host` for detached ones, does not."""
-    host = channel.source.host
-    return host not in ("", "_") and not host.startswith("//")
-
-
-def _drop_channels_without_source(instance: pb.Instance) -> None:
-    kept = [channel for channel in instance.channels if _has_source(channel)]
-    if len(kept) < len(instance.channels):
-        del instance.channels[:]
-        instance.channels.extend(kept)
 
 
 def _wrong_endpoint(endpoint: pb.Endpoint, path: Path) -> Iterator[tuple[Path, str]]:

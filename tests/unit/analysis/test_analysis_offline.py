@@ -176,6 +176,26 @@ def test_port_zero_names_no_source(tmp_path: Path, capsys: pytest.CaptureFixture
     assert lines["db0:3306"]["code"] == "DEAD_PRIMARY_WITHOUT_REPLICAS"
 
 
+@pytest.mark.parametrize("source", [None, {}, {"host": ""}, {"host": "//db9", "port": 3306}])
+def test_channel_without_a_source_counts_for_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], source: object
+) -> None:
+    values = edited(FINDINGS[FindingKind.DEAD_PRIMARY_WITHOUT_REPLICAS])
+    values["instances"][0]["channels"] = [{"source": source}]
+    lines = told(capsys, write(tmp_path, json.dumps(values)))
+    assert lines["db0:3306"]["code"] == "DEAD_PRIMARY_WITHOUT_REPLICAS"
+
+
+def test_hosts_in_a_file_may_be_in_any_case_and_null_is_absent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = edited(FINDINGS[FindingKind.DEAD_PRIMARY_WITHOUT_REPLICAS])
+    values["instances"][0]["endpoint"]["host"] = "DB0"
+    values["instances"][0]["depth"] = values["instances"][0]["co_primary"] = None
+    lines = told(capsys, write(tmp_path, json.dumps(values)))
+    assert lines["db0:3306"]["code"] == "DEAD_PRIMARY_WITHOUT_REPLICAS"
+
+
 def test_advice_comes_after_the_findings_and_only_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     file = str(SNAPSHOTS / "UnreachableMaster.json")
     assert main([file, "--output", "json", "--advice"]) == 0
