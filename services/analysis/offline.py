@@ -21,7 +21,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Final
 
 from services.analysis.advice import Advice
@@ -30,6 +29,7 @@ from services.analysis.case import Case, read_case
 from services.analysis.kinds import FindingKind
 from services.analysis.model import Finding
 from services.shared.runtime.clock import utc_now
+from services.shared.runtime.text_input import problem_of, read_text
 from services.shared.topology.snapshot_file import SnapshotFileError
 
 EXIT_USAGE: Final = 2
@@ -39,10 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Judge one file and return the exit code."""
     given = _parser().parse_args(arguments)
     try:
-        case = read_case(_read(given.file))
+        case = read_case(read_text(given.file))
     except (OSError, UnicodeDecodeError, SnapshotFileError) as error:
-        problem = error.strerror if isinstance(error, OSError) and error.strerror else error
-        sys.stderr.write(f"analyze: {given.file}: {problem}\n")
+        sys.stderr.write(f"analyze: {given.file}: {problem_of(error)}\n")
         return EXIT_USAGE
     now = case.now or utc_now()
     analyst = _analyst_of(case, now)
@@ -76,10 +75,6 @@ def _found(analyst: Analyst, now: datetime, *, downtimed: bool, healthy: bool) -
         found = (*found, *analyst.healthy(now))
     shown = (finding for finding in found if downtimed or not finding.skippable)
     return sorted(shown, key=lambda finding: finding.place)
-
-
-def _read(name: str) -> str:
-    return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -19,7 +19,6 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Final
 
 from google.protobuf import json_format
@@ -29,6 +28,7 @@ from services.recovery.convert import plan_to_proto
 from services.recovery.model import FailoverPlan, RecoveryKind
 from services.recovery.planning import kind_if_dead, plan
 from services.recovery.situation import Situation
+from services.shared.runtime.text_input import problem_of, read_text
 from services.shared.topology.key import InstanceKey
 from services.shared.topology.snapshot_file import SnapshotFileError
 
@@ -42,19 +42,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Make one plan and return the exit code."""
     given = _parser().parse_args(arguments)
     try:
-        situation = read_case(_read(given.file), given.failed)
+        situation = read_case(read_text(given.file), given.failed)
     except (OSError, UnicodeDecodeError, SnapshotFileError) as error:
-        problem = error.strerror if isinstance(error, OSError) and error.strerror else error
-        return _fail(f"{given.file}: {problem}", EXIT_USAGE)
+        return _fail(f"{given.file}: {problem_of(error)}", EXIT_USAGE)
     if given.failed not in situation.snapshot.instances and not situation.replicas:
         return _fail(f"{given.failed} is not in {given.file}, and nobody there replicates from it", EXIT_UNKNOWN)
     planned = plan(_asked(situation, given))
     sys.stdout.write(_json(planned) + "\n")
     return 0 if planned.chosen is not None and planned.refusal is None else EXIT_REFUSED
-
-
-def _read(name: str) -> str:
-    return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
 
 
 def _asked(situation: Situation, given: argparse.Namespace) -> Situation:

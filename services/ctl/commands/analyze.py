@@ -5,16 +5,15 @@ The work is done by `python -m services.analysis.offline`, whose rules they are:
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import Annotated, Final
 
 import typer
 
 from services.ctl.failure import Exit
+from services.ctl.program import end_as, run_program
 from services.ctl.session import Output, OutputOption
 
-_OFFLINE: Final = (sys.executable, "-m", "services.analysis.offline")
+_OFFLINE: Final = "services.analysis.offline"
 _EXITS: Final = {0: Exit.OK, 2: Exit.USAGE}
 
 
@@ -37,7 +36,4 @@ def analyze(
     """
     chosen = {"--downtimed": downtimed, "--healthy": healthy, "--advice": advice}
     flags = [flag for flag, wanted in chosen.items() if wanted]
-    done = subprocess.run((*_OFFLINE, "--output", output.value, *flags, "--", snapshot), check=False)  # noqa: S603  Our own program, no shell.
-    code = _EXITS.get(done.returncode, Exit.INTERNAL)
-    if code is not Exit.OK:
-        raise typer.Exit(int(code))
+    end_as(run_program(_OFFLINE, ("--output", output.value, *flags, "--", snapshot)), _EXITS)

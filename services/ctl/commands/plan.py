@@ -5,7 +5,6 @@ Of a file, `python -m services.recovery.offline` makes the plan, whose planner i
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from typing import Annotated, Final
 
@@ -17,11 +16,12 @@ from services.ctl.api import RECOVERY
 from services.ctl.arguments import parse_endpoint, parse_instance
 from services.ctl.client import Suite
 from services.ctl.failure import CtlError, Exit
+from services.ctl.program import end_as, run_program
 from services.ctl.render import Renderer
 from services.ctl.session import DEFAULT_NODES, NodesOption, Output, OutputOption, Session, TimeoutOption, run
 from services.ctl.views.plan import plan_lines
 
-_OFFLINE: Final = (sys.executable, "-m", "services.recovery.offline")
+_OFFLINE: Final = "services.recovery.offline"
 _EXITS: Final = {0: Exit.OK, 1: Exit.REFUSED, 2: Exit.USAGE, 3: Exit.NOT_FOUND}
 _KIND: Final = "RECOVERY_KIND_"
 KINDS: Final = {
@@ -77,11 +77,9 @@ def _plan_offline(snapshot: str, failed: str, kind: str, target: str, output: Ou
     arguments = ["--failed", str(parse_instance(failed)), "--any-target"]
     arguments += ["--kind", kind] if kind else []
     arguments += ["--target", str(parse_instance(target))] if target else []
-    done = subprocess.run((*_OFFLINE, *arguments, "--", snapshot), check=False, stdout=subprocess.PIPE, text=True)  # noqa: S603  Our own program, no shell.
-    code = _EXITS.get(done.returncode, Exit.INTERNAL)
+    done = run_program(_OFFLINE, (*arguments, "--", snapshot), capture=True)
     if done.stdout and output is Output.JSON:
         sys.stdout.write(done.stdout)
     elif done.stdout:
         Renderer().print(plan_lines(json_format.Parse(done.stdout, pb.FailoverPlan())))
-    if code is not Exit.OK:
-        raise typer.Exit(int(code))
+    end_as(done, _EXITS)

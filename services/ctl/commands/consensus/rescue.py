@@ -5,19 +5,17 @@ The work is done by `python -m services.consensus.rescue`, whose store it is: th
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from services.ctl.failure import Exit
+from services.ctl.program import end_as, run_program
 from services.ctl.session import Output, OutputOption
 
 _STORE_URL: Final = "PRIMACY_CONSENSUS_STORE_URL"
-_RESCUE: Final = (sys.executable, "-m", "services.consensus.rescue")
+_RESCUE: Final = "services.consensus.rescue"
 _EXITS: Final = {0: Exit.OK, 2: Exit.USAGE, 64: Exit.REFUSED, 74: Exit.WRONG, 75: Exit.UNAVAILABLE, 78: Exit.REFUSED}
 StoreOption = Annotated[
     str,
@@ -66,9 +64,5 @@ def recover(
 
 def _run(command: str, store: str, output: Output, *arguments: str) -> None:
     """Run one command of the rescue and end as it ended; its output goes where ours does."""
-    done = subprocess.run(  # noqa: S603  Our own program, no shell.
-        (*_RESCUE, command, "--output", output.value, *arguments), check=False, env={**os.environ, _STORE_URL: store}
-    )
-    code = _EXITS.get(done.returncode, Exit.INTERNAL)
-    if code is not Exit.OK:
-        raise typer.Exit(int(code))
+    given = (command, "--output", output.value, *arguments)
+    end_as(run_program(_RESCUE, given, environment={_STORE_URL: store}), _EXITS)
